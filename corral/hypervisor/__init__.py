@@ -1,0 +1,1 @@
+"""Drivers: an interface and its implementations."""

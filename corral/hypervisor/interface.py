@@ -1,0 +1,170 @@
+"""Hypervisor: what an agent needs of the thing that runs VMs.
+
+In this room   the driver interface and its values
+Comes in       DomainWish: a VM as it shall be defined on this host
+Goes out       Domain: a VM as it is; DomainEvent: something changed, look again
+Always true    each call may be repeated: what is already so is no error. A call's return is no proof;
+               look() is. No call blocks the event loop, or another VM's calls.
+Next door      libvirt/ (real), simulated.py (seeded); tests/contract holds both to it
+Start here     Hypervisor
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from enum import StrEnum
+from typing import ClassVar, Protocol
+
+from msgspec import Struct
+
+from corral.errors import CorralError
+from corral.model.ids import VmId
+from corral.model.link import DiskAssignment, NicAssignment
+from corral.model.node import Inventory
+from corral.model.vm import DomainState, Guest, StopReason
+
+
+class HypervisorFailed(CorralError):
+    """The hypervisor refused, failed or did not answer; trying again may help."""
+
+    code = "hypervisor.failed"
+    status = 502
+    retryable = True
+
+
+class HypervisorGone(HypervisorFailed):
+    """The connection to the hypervisor is down (libvirtd restarts); it is being set up again."""
+
+    code = "hypervisor.gone"
+
+
+class MigrationFailed(HypervisorFailed):
+    """The live migration ended without success; the VM still runs at the source unless look() says otherwise."""
+
+    code = "migration.failed"
+
+
+class MigrationCancelled(HypervisorFailed):
+    """The live migration was cancelled; the VM still runs at the source."""
+
+    code = "migration.cancelled"
+
+
+class DomainWish(Struct, frozen=True, kw_only=True):
+    """A VM as it shall be defined."""
+
+    vm: VmId
+    name: str
+    generation: int
+    cpus: int
+    memory_bytes: int
+    disks: tuple[DiskAssignment, ...] = ()
+    nics: tuple[NicAssignment, ...] = ()
+    seed_path: str = ""  # NoCloud ISO; empty: none
+
+
+class Domain(Struct, frozen=True, kw_only=True):
+    """A VM as it is."""
+
+    vm: VmId
+    name: str
+    state: DomainState  # never ABSENT: absent domains are not listed
+    generation: int  # from DomainWish, kept in the domain itself
+    reason: StopReason = StopReason.NONE  # as far as the hypervisor knows it
+    persistent: bool = True  # False: a migration is creating it
+
+
+class MigrationProgress(Struct, frozen=True, kw_only=True):
+    progress: float = 0.0  # 0 to 1, of the memory (it may go back)
+    downtime_ms: float = 0.0
+    total_s: float = 0.0
+
+
+class DomainEvent(Struct, frozen=True):
+    """Something changed with this VM; what, look() says. `what` is for logs."""
+
+    vm: VmId
+    what: str
+
+
+class DomainFacts(Struct, frozen=True, kw_only=True):
+    """Counters of a running VM; rates come from their differences."""
+
+    cpu_s: float = 0.0  # CPU time used
+    memory_bytes: int = 0  # resident
+    block_read_bytes: int = 0
+    block_write_bytes: int = 0
+    net_in_bytes: int = 0
+    net_out_bytes: int = 0
+
+
+class Console(Protocol):
+    """An open serial console. Only one at a time a VM; opening it again ends the older one."""
+
+    async def read(self) -> bytes:
+        """The next bytes from the guest; b"" at the end."""
+
+    async def write(self, data: bytes) -> None:
+        """Bytes for the guest."""
+
+    async def close(self) -> None:
+        """End it. May be repeated."""
+
+
+class Hypervisor(Protocol):
+    """Runs VMs on one host."""
+
+    name: ClassVar[str]
+
+    async def open(self) -> None:
+        """Connect, and keep connecting again by itself whenever the connection breaks."""
+
+    async def close(self) -> None:
+        """Let go. VMs go on running."""
+
+    async def inventory(self) -> Inventory:
+        """What the host has, the trial of its accelerator included (tried once, then remembered)."""
+
+    async def look(self) -> Mapping[VmId, Domain]:
+        """All domains that are Corral's, as they are now."""
+
+    async def define(self, wish: DomainWish) -> None:
+        """Define it, or define it anew. A running domain keeps running; what differs applies at its next start."""
+
+    async def start(self, vm: VmId) -> None:
+        """Start the defined domain; no error when it runs."""
+
+    async def shutdown(self, vm: VmId) -> None:
+        """Ask the guest to shut down (agent, else ACPI); returns at once."""
+
+    async def destroy(self, vm: VmId) -> None:
+        """End it at once, like pulling the plug. No error when it does not run."""
+
+    async def undefine(self, vm: VmId) -> None:
+        """Remove the definition and what belongs to it (NVRAM, …). No error when there is none."""
+
+    async def prepare_incoming(self, wish: DomainWish) -> None:
+        """On the target: check that it can come, and allow it."""
+
+    async def migrate(self, vm: VmId, peer_address: str, *, wish: DomainWish) -> MigrationProgress:
+        """On the source: live-migrate to the host at `peer_address` and wait for the end.
+
+        returns  the final figures; the domain then is persistent at the target and gone here
+        raises   MigrationFailed, MigrationCancelled
+        """
+
+    async def migration(self, vm: VmId) -> MigrationProgress | None:
+        """How far it is; None: none is running."""
+
+    async def cancel_migration(self, vm: VmId) -> None:
+        """Ask a running migration to stop; no error when there is none."""
+
+    async def guest(self, vm: VmId) -> Guest:
+        """What the guest's agent says; up=False when it does not answer within a second or so."""
+
+    async def facts(self) -> Mapping[VmId, DomainFacts]:
+        """Counters of all running VMs, in one call."""
+
+    async def console(self, vm: VmId) -> Console:
+        """Open the serial console. raises HypervisorFailed: not running, or it has none"""
+
+    def events(self) -> AsyncIterator[DomainEvent]:
+        """Changes, within milliseconds. Also after a reconnect (one event for each VM: look again)."""

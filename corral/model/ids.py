@@ -1,0 +1,13 @@
+"""Ids: a type of its own for each kind, so that a VmId can't stand where a NodeId should."""
+
+from typing import NewType
+
+NodeId = NewType("NodeId", str)
+VmId = NewType("VmId", str)
+VolumeId = NewType("VolumeId", str)
+ImageId = NewType("ImageId", str)
+PoolId = NewType("PoolId", str)
+NetworkId = NewType("NetworkId", str)
+OperationId = NewType("OperationId", str)
+EventId = NewType("EventId", str)
+TokenId = NewType("TokenId", str)

@@ -1,0 +1,271 @@
+"""Link: what a server and an agent say to each other.
+
+In this room   the messages of the stream, and the assignments: what a node is to do
+Comes in       -
+Goes out       AgentMessage and ServerMessage, carried by gRPC (proto/link.proto) or, in simulation, as they are
+Always true    assignments are complete per object and level-triggered: the latest one says all. An object that
+               is not mentioned is left alone; what must go is named with wanted=False.
+Next door      server/hub.py derives assignments from the mirror; agent/reconcile.py carries them out
+Start here     Assignment
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, VmId, VolumeId
+from corral.model.network import Subnet
+from corral.model.node import Inventory, NetworkOnNode, PoolOnNode
+from corral.model.vm import CloudInit, RestartPolicy, VMReport
+from corral.model.volume import ObjectReport
+
+
+class ImageSource(Struct, frozen=True, kw_only=True):
+    """An image, as a node needs to know it to fetch and check it."""
+
+    image: ImageId
+    sha256: str
+    format: str
+    size_bytes: int
+
+
+class ImageAssignment(Struct, frozen=True, kw_only=True, tag="image"):
+    """A copy of an image that has to go from a pool. Fetching is part of making a volume."""
+
+    image: ImageId
+    pool: PoolId
+    pool_path: str
+    wanted: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.image}@{self.pool}"
+
+
+class VolumeAssignment(Struct, frozen=True, kw_only=True, tag="volume"):
+    """A volume that this node has to make, or to delete. Its file is POOL/volumes/ID.qcow2."""
+
+    volume: VolumeId
+    pool: PoolId
+    pool_path: str
+    size_bytes: int
+    image: ImageSource | None = None
+    wanted: bool = True
+
+    @property
+    def key(self) -> str:
+        return self.volume
+
+
+class DiskAssignment(Struct, frozen=True, kw_only=True):
+    volume: VolumeId
+    path: str  # of the file
+    format: str = "qcow2"
+    bus: str = "virtio"
+    shared: bool = False  # other nodes see the file too
+
+
+class NicAssignment(Struct, frozen=True, kw_only=True):
+    network: NetworkId
+    bridge: str
+    mac: str
+    address: str = ""
+    mtu: int = 1500
+
+
+class VmRole(StrEnum):
+    """What a node is to a VM."""
+
+    OWNER = "owner"  # runs it, if it is to run
+    SOURCE = "source"  # owner that is to migrate it away; must never start it by itself
+    TARGET = "target"  # gets ready to receive it; must never start it by itself
+    NONE = "none"  # must not have it: stop it, undefine it, forget it
+
+
+class MigrateAssignment(Struct, frozen=True, kw_only=True):
+    """For the source: migrate now. For the target: be ready for it."""
+
+    wish: str
+    peer: NodeId
+    peer_address: str  # where the other node's libvirt is reached
+    go: bool = False  # source: start
+    cancel: bool = False
+
+
+class VmAssignment(Struct, frozen=True, kw_only=True, tag="vm"):
+    """All that a node has to know to run a VM."""
+
+    vm: VmId
+    name: str
+    role: VmRole
+    generation: int
+    boot: int = 0
+    running: bool = True
+    cpus: int = 1
+    memory_bytes: int = 0
+    disks: tuple[DiskAssignment, ...] = ()
+    nics: tuple[NicAssignment, ...] = ()
+    cloud_init: CloudInit = CloudInit()
+    stop_timeout_s: float = 90.0
+    restart: RestartPolicy = RestartPolicy.ON_FAILURE
+    migrate: MigrateAssignment | None = None
+
+    @property
+    def key(self) -> str:
+        return self.vm
+
+
+class PoolAssignment(Struct, frozen=True, kw_only=True, tag="pool"):
+    """A pool to open (make the directory, look at its room) on this node."""
+
+    pool: PoolId
+    path: str
+    shared: bool = False
+    wanted: bool = True
+
+    @property
+    def key(self) -> str:
+        return self.pool
+
+
+class Port(Struct, frozen=True, kw_only=True):
+    mac: str
+    address: str
+    name: str
+
+
+class NetworkAssignment(Struct, frozen=True, kw_only=True, tag="network"):
+    """A network to serve on this node, with the addresses of the node's own VMs for DHCP."""
+
+    network: NetworkId
+    bridge: str
+    mtu: int = 1500
+    subnet: Subnet | None = None
+    ports: tuple[Port, ...] = ()
+    wanted: bool = True
+
+    @property
+    def key(self) -> str:
+        return self.network
+
+
+Assignment = PoolAssignment | NetworkAssignment | VolumeAssignment | ImageAssignment | VmAssignment
+
+
+# ---- agent to server
+
+
+class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
+    """First message of a stream: who it is, and what it knows already, so that only the rest is sent."""
+
+    node: NodeId
+    agent_version: str
+    assigned: dict[str, str] = {}  # digest by key of each assignment it holds
+
+
+class Report(Struct, frozen=True, kw_only=True, tag="report"):
+    """What changed on the node since the last report. All fields are differences."""
+
+    seq: int = 0
+    inventory: Inventory | None = None
+    pools: dict[str, PoolOnNode] = {}
+    networks: dict[str, NetworkOnNode] = {}
+    volumes: dict[str, ObjectReport] = {}
+    images: dict[str, ObjectReport] = {}  # by ImageAssignment.key
+    vms: dict[str, VMReport] = {}
+
+
+class Facts(Struct, frozen=True, kw_only=True, tag="facts"):
+    """Fast-moving figures, never stored. Also the sign of life. Rows are floats in the order of *_COLUMNS."""
+
+    at: float  # Unix time, seconds, by the node's clock
+    node: tuple[float, ...] = ()
+    vm_ids: tuple[VmId, ...] = ()
+    vms: tuple[tuple[float, ...], ...] = ()
+
+
+NODE_COLUMNS: Final = (
+    "cpu_share",  # 0 to 1 of all CPUs, over the last interval
+    "memory_used_bytes",
+    "psi_cpu",  # share of the last 10 s in which some task waited, 0 to 1
+    "psi_memory",
+    "psi_io",
+    "load1",
+)
+VM_COLUMNS: Final = (
+    "cpu_share",  # CPUs in use, 0 to the number of vCPUs
+    "memory_bytes",  # resident on the host
+    "block_read_bytes_s",
+    "block_write_bytes_s",
+    "net_in_bytes_s",
+    "net_out_bytes_s",
+)
+
+AgentMessage = Hello | Report | Facts
+
+
+# ---- server to agent
+
+
+class Welcome(Struct, frozen=True, kw_only=True, tag="welcome"):
+    """Answer to Hello: what the server holds of this node's reports, so that only the rest is sent."""
+
+    reported: dict[str, str] = {}  # digest by report_key() of each report it holds
+    facts_interval_s: float = 2.0
+
+
+class Assign(Struct, frozen=True, kw_only=True, tag="assign"):
+    """Assignments that are new or changed, and keys to forget (nothing is done about those)."""
+
+    items: tuple[Assignment, ...] = ()
+    forget: tuple[str, ...] = ()
+
+
+class Ack(Struct, frozen=True, kw_only=True, tag="ack"):
+    """The report with this number is committed."""
+
+    seq: int
+
+
+class OpenConsole(Struct, frozen=True, kw_only=True, tag="console"):
+    """Someone wants the serial console of a VM: open a console stream for this session."""
+
+    session: str
+    vm: VmId
+
+
+ServerMessage = Welcome | Assign | Ack | OpenConsole
+
+_AGENT: Final = msgspec.json.Decoder(AgentMessage)
+_SERVER: Final = msgspec.json.Decoder(ServerMessage)
+
+
+def encode_message(message: AgentMessage | ServerMessage) -> bytes:
+    return msgspec.json.encode(message)
+
+
+def decode_agent_message(document: bytes) -> AgentMessage:
+    return _AGENT.decode(document)
+
+
+def decode_server_message(document: bytes) -> ServerMessage:
+    return _SERVER.decode(document)
+
+
+def digest(document: Struct) -> str:
+    """64 bits that tell whether two sides hold the same document."""
+    from hashlib import blake2b
+
+    return blake2b(msgspec.json.encode(document, order="deterministic"), digest_size=8).hexdigest()
+
+
+def report_digests(report: Report) -> dict[str, str]:
+    """Digest by key ("vm/vm-01J…", "inventory/") of each part of a report."""
+    parts: dict[str, Struct] = {}
+    if report.inventory is not None:
+        parts["inventory/"] = report.inventory
+    for field in ("pools", "networks", "volumes", "images", "vms"):
+        parts |= {f"{field}/{key}": part for key, part in getattr(report, field).items()}
+    return {key: digest(part) for key, part in parts.items()}

@@ -1,0 +1,145 @@
+"""Node: a machine that runs VMs, as its agent reports it."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import ClassVar, Final
+
+from msgspec import Struct
+
+from corral.model.resource import Resource, Trouble
+
+
+class NodePhase(StrEnum):
+    JOINING = "joining"  # has a certificate; its agent has not reported an inventory yet
+    READY = "ready"
+    CORDONED = "cordoned"  # keeps its VMs, takes no new ones
+    LOST = "lost"  # silent: its VMs may still be running
+
+
+NODE_PHASE_NEXT: Final[Mapping[NodePhase, frozenset[NodePhase]]] = {
+    NodePhase.JOINING: frozenset({NodePhase.READY, NodePhase.CORDONED, NodePhase.LOST}),
+    NodePhase.READY: frozenset({NodePhase.CORDONED, NodePhase.LOST}),
+    NodePhase.CORDONED: frozenset({NodePhase.READY, NodePhase.LOST}),
+    NodePhase.LOST: frozenset({NodePhase.READY, NodePhase.CORDONED, NodePhase.JOINING}),
+}
+
+
+class AcceleratorKind(StrEnum):
+    KVM = "kvm"
+    TCG = "tcg"  # software emulation, about nine times slower
+
+
+class Accelerator(Struct, frozen=True, kw_only=True):
+    """What a tiny guest showed when it was booted with KVM: a device file proves nothing."""
+
+    kind: AcceleratorKind = AcceleratorKind.TCG
+    reason: str = ""  # why not KVM, in words
+    tried_s: float = 0.0  # how long the trial took
+
+
+class NumaCell(Struct, frozen=True, kw_only=True):
+    """CPUs and memory that are near each other."""
+
+    id: int
+    cpus: tuple[int, ...]
+    memory_bytes: int
+    hugepages: dict[str, int] = {}  # pages by size in bytes: {"2097152": 512}
+
+
+class CpuInfo(Struct, frozen=True, kw_only=True):
+    model: str = ""
+    vendor: str = ""
+    sockets: int = 1
+    cores: int = 1  # a socket
+    threads: int = 1  # a core
+    features: tuple[str, ...] = ()
+
+
+class HostDisk(Struct, frozen=True, kw_only=True):
+    name: str  # vda, nvme0n1
+    size_bytes: int
+    rotational: bool = False
+    model: str = ""
+
+
+class PciDevice(Struct, frozen=True, kw_only=True):
+    """A PCI function, with what passthrough needs to know."""
+
+    address: str  # 0000:3b:00.0
+    vendor: str
+    device: str
+    pci_class: str  # 0x030200
+    iommu_group: int | None = None
+    numa_cell: int | None = None
+
+
+class Inventory(Struct, frozen=True, kw_only=True):
+    """What a host has. Changes seldom; sent when it does."""
+
+    hostname: str = ""
+    kernel: str = ""
+    architecture: str = "x86_64"
+    hypervisor: str = ""  # "QEMU 7.2.22, libvirt 9.0.0"
+    cpus: int = 0  # hardware threads
+    cpu: CpuInfo = CpuInfo()
+    memory_bytes: int = 0
+    cells: tuple[NumaCell, ...] = ()
+    disks: tuple[HostDisk, ...] = ()
+    bridges: tuple[str, ...] = ()
+    gpus: tuple[PciDevice, ...] = ()  # by PCI class 0x03
+    iommu_groups: dict[str, tuple[str, ...]] = {}  # PCI addresses by group
+    accelerator: Accelerator = Accelerator()
+    migration_address: str = ""  # where other nodes reach this one's libvirt
+    domains: tuple[str, ...] = ()  # names of domains that Corral does not manage
+
+
+class PoolOnNode(Struct, frozen=True, kw_only=True):
+    """A storage pool as one node sees it. Bytes are rounded, so that noise is no change."""
+
+    ready: bool = False
+    total_bytes: int = 0
+    free_bytes: int = 0
+    trouble: Trouble | None = None
+
+
+class NetworkOnNode(Struct, frozen=True, kw_only=True):
+    """A network as one node sees it."""
+
+    ready: bool = False
+    trouble: Trouble | None = None
+
+
+class NodeSpec(Struct, frozen=True, kw_only=True):
+    cordoned: bool = False
+    reserve_memory_bytes: int = 512 * 1024**2  # kept for the host itself
+    cpu_overcommit: float = 4.0  # vCPUs promised for each CPU
+    memory_overcommit: float = 1.0
+
+
+class NodeStatus(Struct, frozen=True, kw_only=True):
+    phase: NodePhase = NodePhase.JOINING
+    since: float = 0.0  # of the phase; Unix time, seconds
+    inventory: Inventory = Inventory()
+    agent_version: str = ""
+    certificate: str = ""  # serial number of the certificate in use, hexadecimal
+    pools: dict[str, PoolOnNode] = {}  # by PoolId
+    networks: dict[str, NetworkOnNode] = {}  # by NetworkId
+
+
+class Node(Resource, frozen=True, kw_only=True, tag="Node"):
+    """A machine that runs VMs, as last reported by its agent."""
+
+    PREFIX: ClassVar = "node"
+    PLURAL: ClassVar = "nodes"
+    SUMMARY: ClassVar = "a machine that runs VMs"
+
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+    @property
+    def takes_vms(self) -> bool:
+        return self.status.phase is NodePhase.READY and not self.spec.cordoned and not self.deleting
+
+    @property
+    def reachable(self) -> bool:
+        return self.status.phase in (NodePhase.READY, NodePhase.CORDONED)

@@ -1,0 +1,224 @@
+"""VM: what a user asks for, what runs, and what is on the way between the two.
+
+In this room   VM with its spec and status; phases; what nodes report about it; migrations
+Comes in       -
+Goes out       types for services (write spec), the VM controller (writes status), agents (write reports)
+Always true    status.node is the one node that may run it; it changes only when that node gave the VM up
+               or libvirt handed it over. Every node that may hold a trace of it is in status.traces.
+Next door      controllers/vm.py moves it along; model/link.py is what agents get told
+Start here     VM
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import ClassVar, Final
+
+from msgspec import Struct
+
+from corral.model.ids import NetworkId, NodeId, VolumeId
+from corral.model.resource import Resource, Trouble
+
+
+class VMPhase(StrEnum):
+    PENDING = "pending"  # no node has been found for it yet
+    PREPARING = "preparing"  # has a node, which makes its disks and networks ready
+    STARTING = "starting"
+    RUNNING = "running"
+    MIGRATING = "migrating"  # runs, and is moving to another node
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"  # its node can't do what is wanted, and says why
+    UNKNOWN = "unknown"  # its node is lost: it may still be running there
+    DELETING = "deleting"
+
+
+_LIVE = frozenset(
+    {VMPhase.STARTING, VMPhase.RUNNING, VMPhase.PAUSED, VMPhase.STOPPING, VMPhase.STOPPED, VMPhase.FAILED}
+)
+VM_PHASE_NEXT: Final[Mapping[VMPhase, frozenset[VMPhase]]] = {
+    VMPhase.PENDING: frozenset({VMPhase.PREPARING, VMPhase.DELETING}) | _LIVE,
+    VMPhase.PREPARING: frozenset({VMPhase.PENDING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
+    VMPhase.STARTING: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
+    VMPhase.RUNNING: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
+    VMPhase.MIGRATING: frozenset({VMPhase.PREPARING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
+    VMPhase.PAUSED: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
+    VMPhase.STOPPING: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
+    VMPhase.STOPPED: frozenset({VMPhase.PENDING, VMPhase.PREPARING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
+    VMPhase.FAILED: frozenset({VMPhase.PENDING, VMPhase.PREPARING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
+    VMPhase.UNKNOWN: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.DELETING}) | _LIVE,
+    VMPhase.DELETING: frozenset(),
+}  # a phase may always stay as it is
+
+
+class RestartPolicy(StrEnum):
+    """What the node does when a VM that should run has stopped by itself."""
+
+    NEVER = "never"
+    ON_FAILURE = "on-failure"  # QEMU crashed or the host went down; not when the guest shut down
+    ALWAYS = "always"
+
+
+class DomainState(StrEnum):
+    """What a node sees of a VM."""
+
+    ABSENT = "absent"  # no domain, and nothing left of it
+    STOPPED = "stopped"  # defined, not running
+    RUNNING = "running"
+    PAUSED = "paused"
+    INCOMING = "incoming"  # ready for, or receiving, a live migration; not running
+
+
+class StopReason(StrEnum):
+    """Why a domain that ran is not running."""
+
+    NONE = ""  # never ran, or runs
+    ASKED = "asked"  # Corral stopped it
+    SHUTDOWN = "shutdown"  # the guest shut itself down
+    DESTROYED = "destroyed"  # someone on the host ended it
+    CRASHED = "crashed"  # QEMU died
+    FAILED = "failed"  # it could not be started
+    HOST = "host"  # the host or libvirtd restarted
+
+
+class CloudInit(Struct, frozen=True, kw_only=True):
+    """NoCloud data for the guest's first boot; texts as cloud-init takes them."""
+
+    user_data: str = ""
+    meta_data: str = ""  # empty: instance-id and local-hostname from the VM
+    network_config: str = ""  # empty: DHCP on each NIC
+
+
+class Disk(Struct, frozen=True, kw_only=True):
+    """A volume as the guest sees it. The first disk is the one it boots from."""
+
+    volume: VolumeId
+    bus: str = "virtio"
+
+
+class Nic(Struct, frozen=True, kw_only=True):
+    """A port on a network."""
+
+    network: NetworkId
+    mac: str
+    address: str = ""  # IPv4 address that DHCP gives it; empty: not managed
+
+
+class MigrationWish(Struct, frozen=True, kw_only=True):
+    """A live migration that a user asked for. A new wish replaces an older one."""
+
+    id: str  # of the operation that follows it
+    target: NodeId | None = None  # None: the scheduler chooses
+    cancel: bool = False
+
+
+class VMSpec(Struct, frozen=True, kw_only=True):
+    cpus: int
+    memory_bytes: int
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    cloud_init: CloudInit = CloudInit()
+    running: bool = True
+    boot: int = 1  # counts requests to (re)start: a node that has not carried out this one yet does it
+    stop_timeout_s: float = 90.0  # how long the guest may take to shut down before it is forced
+    restart: RestartPolicy = RestartPolicy.ON_FAILURE
+    protected: bool = False
+    policy: str = "spread"  # placement policy: spread or pack
+    node: NodeId | None = None  # run here and nowhere else
+    migration: MigrationWish | None = None
+
+
+class Guest(Struct, frozen=True, kw_only=True):
+    """What the guest says of itself through its agent."""
+
+    up: bool = False
+    hostname: str = ""
+    addresses: tuple[str, ...] = ()
+
+
+class MigrationReport(Struct, frozen=True, kw_only=True):
+    """A migration as one of its two nodes sees it."""
+
+    wish: str  # MigrationWish.id
+    state: str  # "ready" (target prepared), "running", "done", "failed", "cancelled"
+    progress: float = 0.0  # 0 to 1
+    downtime_ms: float = 0.0  # known when done
+    total_s: float = 0.0
+    trouble: Trouble | None = None
+
+
+class VMReport(Struct, frozen=True, kw_only=True):
+    """A VM as one node sees it. Written by that node's agent, for as long as the node is in traces."""
+
+    state: DomainState
+    generation: int = 0  # of the definition in place; 0: none
+    boot: int = 0  # the last VMSpec.boot that this node carried out
+    reason: StopReason = StopReason.NONE
+    step: str = ""  # what the agent is doing now: "waiting for volumes", "starting"
+    started_at: float = 0.0  # Unix time, seconds; of the present run
+    guest: Guest = Guest()
+    migration: MigrationReport | None = None
+    trouble: Trouble | None = None  # of the last step, None when it went well
+    restarts: int = 0  # by restart policy, since the last boot
+
+
+class MigrationStage(StrEnum):
+    PREPARING = "preparing"  # the target gets ready
+    MOVING = "moving"  # the source was told to migrate: from here on libvirt decides where it runs
+    CANCELLING = "cancelling"
+
+
+class Migration(Struct, frozen=True, kw_only=True):
+    """A live migration in progress."""
+
+    wish: str
+    source: NodeId
+    target: NodeId
+    stage: MigrationStage = MigrationStage.PREPARING
+    started_at: float = 0.0
+
+
+class MigrationResult(Struct, frozen=True, kw_only=True):
+    """How the last migration wish ended."""
+
+    wish: str
+    source: NodeId | None = None
+    target: NodeId | None = None
+    state: str = "done"  # done, failed, cancelled
+    downtime_ms: float = 0.0
+    total_s: float = 0.0
+    trouble: Trouble | None = None
+
+
+class VMStatus(Struct, frozen=True, kw_only=True):
+    phase: VMPhase = VMPhase.PENDING
+    node: NodeId | None = None  # the one node that may run it; its capacity is claimed there
+    traces: tuple[NodeId, ...] = ()  # nodes that may hold something of it, sorted
+    reports: dict[str, VMReport] = {}  # by NodeId; what each of `traces` last said
+    migration: Migration | None = None
+    last_migration: MigrationResult | None = None
+    guest: Guest = Guest()
+    trouble: Trouble | None = None  # what stands in the way
+    since: float = 0.0  # of the phase; Unix time, seconds
+
+
+class VM(Resource, frozen=True, kw_only=True, tag="VM"):
+    """A virtual machine."""
+
+    PREFIX: ClassVar = "vm"
+    PLURAL: ClassVar = "vms"
+    SUMMARY: ClassVar = "a virtual machine"
+
+    spec: VMSpec
+    status: VMStatus = VMStatus()
+
+    @property
+    def claimed_on(self) -> tuple[NodeId, ...]:
+        """Nodes whose capacity it holds: its own, and the one it migrates to."""
+        target = self.status.migration.target if self.status.migration else None
+        return tuple(n for n in (self.status.node, target) if n is not None)
+
+    @property
+    def report(self) -> VMReport | None:
+        """What its own node says of it."""
+        return self.status.reports.get(self.status.node) if self.status.node else None

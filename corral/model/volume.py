@@ -1,0 +1,72 @@
+"""Volume: block storage that outlives a VM."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import ClassVar, Final
+
+from msgspec import Struct
+
+from corral.model.ids import ImageId, NodeId, PoolId, VmId
+from corral.model.resource import Resource, Trouble
+
+
+class VolumePhase(StrEnum):
+    PENDING = "pending"  # no node makes it yet: waits for its VM's placement
+    CREATING = "creating"
+    READY = "ready"
+    FAILED = "failed"  # its node can't make it, and says why; it goes on trying
+    DELETING = "deleting"
+
+
+VOLUME_PHASE_NEXT: Final[Mapping[VolumePhase, frozenset[VolumePhase]]] = {
+    VolumePhase.PENDING: frozenset(VolumePhase) - {VolumePhase.PENDING},
+    VolumePhase.CREATING: frozenset(VolumePhase) - {VolumePhase.CREATING},
+    VolumePhase.READY: frozenset({VolumePhase.FAILED, VolumePhase.DELETING}),
+    VolumePhase.FAILED: frozenset(VolumePhase) - {VolumePhase.FAILED},
+    VolumePhase.DELETING: frozenset(),
+}
+
+
+class ObjectState(StrEnum):
+    """What a node sees of a volume or of an image in a pool."""
+
+    ABSENT = "absent"
+    CREATING = "creating"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class ObjectReport(Struct, frozen=True, kw_only=True):
+    """A volume or a copy of an image, as one node sees it."""
+
+    state: ObjectState
+    progress: float = 0.0  # 0 to 1
+    path: str = ""
+    allocated_bytes: int = 0  # on disk, when it was made
+    trouble: Trouble | None = None
+
+
+class VolumeSpec(Struct, frozen=True, kw_only=True):
+    pool: PoolId
+    size_bytes: int  # as the guest sees it
+    image: ImageId | None = None  # thin on top of this image; None: empty
+    vm: VmId | None = None  # goes with this VM when it is deleted without --keep-volumes
+
+
+class VolumeStatus(Struct, frozen=True, kw_only=True):
+    phase: VolumePhase = VolumePhase.PENDING
+    node: NodeId | None = None  # makes, holds (local pool) and deletes it
+    report: ObjectReport | None = None
+    trouble: Trouble | None = None
+    since: float = 0.0
+
+
+class Volume(Resource, frozen=True, kw_only=True, tag="Volume"):
+    """Block storage in a pool."""
+
+    PREFIX: ClassVar = "vol"
+    PLURAL: ClassVar = "volumes"
+    SUMMARY: ClassVar = "block storage that outlives a VM"
+
+    spec: VolumeSpec
+    status: VolumeStatus = VolumeStatus()

@@ -1,0 +1,87 @@
+"""Storage: pools, volumes and copies of images on one host.
+
+In this room   the driver interface and its errors
+Comes in       assignments (model/link.py)
+Goes out       ObjectReport and PoolOnNode: what is there
+Always true    files appear under their names only when whole (made under another name, then renamed), so that
+               two nodes on one shared pool, or a crash, never leave half a volume. Calls may be repeated.
+Next door      directory.py (real, qemu-img), simulated.py
+Start here     Storage
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from corral.errors import CorralError
+from corral.model.link import ImageSource, PoolAssignment, VolumeAssignment
+from corral.model.node import PoolOnNode
+from corral.model.volume import ObjectReport
+
+Progress = Callable[[float], None]  # called with 0 to 1
+
+
+class StorageFailed(CorralError):
+    """The pool could not do it; trying again may help."""
+
+    code = "storage.failed"
+    status = 502
+    retryable = True
+
+
+class PoolFull(StorageFailed):
+    """No room in the pool."""
+
+    code = "storage.full"
+    status = 507
+
+
+class BadImage(CorralError):
+    """The bytes are not the image that was promised, or none that may be used."""
+
+    code = "image.bad"
+    status = 422
+
+
+class ImageFetch(Protocol):
+    """Where a node gets an image's bytes: the server that holds its link."""
+
+    def __call__(self, image: ImageSource) -> AsyncIterator[bytes]:
+        """The file's bytes in order, in chunks."""
+
+
+class Storage(Protocol):
+    """Pools on one host."""
+
+    async def open_pool(self, pool: PoolAssignment) -> PoolOnNode:
+        """Make the directories if needed and look at the room. Troubles are in the answer, not raised."""
+
+    async def see_volume(self, volume: VolumeAssignment) -> ObjectReport:
+        """ABSENT, or READY with path and allocated bytes."""
+
+    async def make_volume(self, volume: VolumeAssignment, fetch: ImageFetch, progress: Progress) -> ObjectReport:
+        """Make it, fetching its image into the pool first if it is not there. READY when it returns.
+
+        raises  PoolFull, BadImage, StorageFailed
+        """
+
+    async def delete_volume(self, volume: VolumeAssignment) -> None:
+        """Remove its file. No error when there is none."""
+
+    async def delete_image(self, pool_path: str, image: str) -> None:
+        """Remove the pool's copy. No error when there is none."""
+
+    async def make_seed(self, vm: str, files: dict[str, str]) -> str:
+        """Write a NoCloud ISO with these files (name: text) and return its path. The same content: no rewrite."""
+
+    async def delete_seed(self, vm: str) -> None:
+        """Remove it. No error when there is none."""
+
+
+def volume_path(pool_path: str, volume: str) -> str:
+    """Where a volume's file is: the same on each node."""
+    return f"{pool_path}/volumes/{volume}.qcow2"
+
+
+def image_path(pool_path: str, image: str) -> str:
+    """Where a pool's copy of an image is."""
+    return f"{pool_path}/images/{image}"
