@@ -101,6 +101,7 @@ class VmAssignment(Struct, frozen=True, kw_only=True, tag="vm"):
     name: str
     role: VmRole
     generation: int
+    stint: int = 0  # VMStatus.stint; VMReport.stint repeats it, also when nothing else changes
     boot: int = 0
     running: bool = True
     cpus: int = 1

@@ -151,6 +151,7 @@ class VMReport(Struct, frozen=True, kw_only=True):
     """A VM as one node sees it. Written by that node's agent, for as long as the node is in traces."""
 
     state: DomainState
+    stint: int = 0  # VmAssignment.stint that this answers: an older one proves nothing
     generation: int = 0  # of the definition in place; 0: none
     boot: int = 0  # the last VMSpec.boot that this node carried out
     reason: StopReason = StopReason.NONE
@@ -193,6 +194,7 @@ class MigrationResult(Struct, frozen=True, kw_only=True):
 class VMStatus(Struct, frozen=True, kw_only=True):
     phase: VMPhase = VMPhase.PENDING
     node: NodeId | None = None  # the one node that may run it; its capacity is claimed there
+    stint: int = 0  # counts changes of who is what to it (owner, target, …)
     traces: tuple[NodeId, ...] = ()  # nodes that may hold something of it, sorted
     reports: dict[str, VMReport] = {}  # by NodeId; what each of `traces` last said
     migration: Migration | None = None

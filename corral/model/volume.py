@@ -40,6 +40,7 @@ class ObjectReport(Struct, frozen=True, kw_only=True):
     """A volume or a copy of an image, as one node sees it."""
 
     state: ObjectState
+    wanted: bool = True  # of the assignment that this answers: ABSENT is final only with wanted=False
     progress: float = 0.0  # 0 to 1
     path: str = ""
     allocated_bytes: int = 0  # on disk, when it was made
