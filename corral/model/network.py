@@ -8,7 +8,7 @@ from corral.model.ids import NodeId
 from corral.model.resource import Resource
 
 
-class Subnet(Struct, frozen=True, kw_only=True):
+class Subnet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Addresses that Corral gives to ports; one is reserved for each NIC when its VM is created."""
 
     cidr: str  # 10.78.0.0/24

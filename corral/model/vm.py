@@ -81,7 +81,7 @@ class StopReason(StrEnum):
     HOST = "host"  # the host or libvirtd restarted
 
 
-class CloudInit(Struct, frozen=True, kw_only=True):
+class CloudInit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """NoCloud data for the guest's first boot; texts as cloud-init takes them."""
 
     user_data: str = ""

@@ -51,6 +51,7 @@ class VolumeSpec(Struct, frozen=True, kw_only=True):
     pool: PoolId
     size_bytes: int  # as the guest sees it
     image: ImageId | None = None  # thin on top of this image; None: empty
+    node: NodeId | None = None  # make it here; None: where its VM is placed, or the scheduler says
     vm: VmId | None = None  # goes with this VM when it is deleted without --keep-volumes
 
 

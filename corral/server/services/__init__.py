@@ -1,0 +1,27 @@
+"""Services: what users can ask for, one module a noun; the same for REST, gRPC and simulation.
+
+In this room   Services, one attribute a noun
+Next door      requests.py has the bodies; base.py turns a decision into a commit
+Start here     vms.py
+"""
+
+from corral.server.services.base import Desk
+from corral.server.services.operations import Operations
+from corral.server.services.things import Images, Networks, Nodes, Pools, Volumes
+from corral.server.services.tokens import Tokens
+from corral.server.services.vms import VMs
+
+
+class Services:
+    """All requests, by noun."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.vms = VMs(desk)
+        self.volumes = Volumes(desk)
+        self.images = Images(desk)
+        self.pools = Pools(desk)
+        self.networks = Networks(desk)
+        self.nodes = Nodes(desk)
+        self.operations = Operations(desk)
+        self.tokens = Tokens(desk)

@@ -1,0 +1,132 @@
+"""Requests: the bodies that the API takes. Unknown fields are refused; sizes may be written like 4GiB."""
+
+from msgspec import UNSET, Struct, UnsetType
+
+from corral.model.network import Subnet
+from corral.model.token import Role
+from corral.model.vm import CloudInit, RestartPolicy
+
+Size = int | str  # bytes, or a text that model/units.py understands
+
+
+class NewDisk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A disk of a new VM: a new volume, or one that exists."""
+
+    volume: str = ""  # an existing volume; then nothing else is given
+    image: str = ""  # a new volume on top of this image
+    size: Size = 0  # of the new volume; 0: as large as the image
+    pool: str = ""  # where the new volume lives; empty: the only pool, or the one called default
+
+
+class NewNic(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    network: str
+    mac: str = ""  # empty: made up
+    address: str = ""  # empty: the next free one of the subnet
+
+
+class CreateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /vms."""
+
+    name: str
+    project: str = "default"
+    labels: dict[str, str] = {}
+    cpus: int = 1
+    memory: Size = "512MiB"
+    disks: tuple[NewDisk, ...] = ()
+    nics: tuple[NewNic, ...] = ()
+    cloud_init: CloudInit = CloudInit()
+    running: bool = True
+    restart: RestartPolicy = RestartPolicy.ON_FAILURE
+    protected: bool = False
+    stop_timeout_s: float = 90.0
+    policy: str = "spread"
+    node: str = ""  # run on this node only
+
+
+class UpdateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of PATCH /vms/{vm}; what is not given stays as it is. labels replaces all labels."""
+
+    labels: dict[str, str] | UnsetType = UNSET
+    protected: bool | UnsetType = UNSET
+    restart: RestartPolicy | UnsetType = UNSET
+    stop_timeout_s: float | UnsetType = UNSET
+
+
+class MigrateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /vms/{vm}/migrate."""
+
+    target: str = ""  # node; empty: the scheduler chooses
+
+
+class CreateVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /volumes."""
+
+    name: str
+    project: str = "default"
+    labels: dict[str, str] = {}
+    pool: str = ""
+    size: Size = 0
+    image: str = ""
+    node: str = ""  # local pools: where; empty: the scheduler chooses
+
+
+class CreateImage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /images; the bytes follow by PUT /images/{image}/content."""
+
+    name: str
+    project: str = "default"
+    labels: dict[str, str] = {}
+    sha256: str = ""
+    format: str = ""
+    os: str = ""
+
+
+class CreatePool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /pools."""
+
+    name: str
+    labels: dict[str, str] = {}
+    path: str
+    shared: bool = False
+    nodes: tuple[str, ...] = ()  # empty: every node
+
+
+class CreateNetwork(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /networks."""
+
+    name: str
+    labels: dict[str, str] = {}
+    bridge: str
+    subnet: Subnet | None = None
+    mtu: int = 1500
+    nodes: tuple[str, ...] = ()
+
+
+class UpdateNode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of PATCH /nodes/{node}."""
+
+    labels: dict[str, str] | UnsetType = UNSET
+    cordoned: bool | UnsetType = UNSET
+    reserve_memory: Size | UnsetType = UNSET
+    cpu_overcommit: float | UnsetType = UNSET
+    memory_overcommit: float | UnsetType = UNSET
+
+
+class UpdateLabels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of PATCH on kinds of which nothing else can change yet."""
+
+    labels: dict[str, str]
+
+
+class CreateToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /tokens."""
+
+    name: str
+    role: Role = Role.VIEWER
+    ttl_s: float | None = None  # seconds until it expires; None: never
+
+
+class CreateJoinToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /nodes/join-tokens."""
+
+    ttl_s: float = 3600.0

@@ -1,0 +1,266 @@
+"""Volumes, images, pools, networks, nodes: what users can ask for about them."""
+
+from ipaddress import IPv4Address, ip_network
+from typing import TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from corral.clock import new_id
+from corral.errors import CorralError, InUse, Invalid
+from corral.model.ids import NodeId
+from corral.model.image import Image, ImageSpec
+from corral.model.network import Network, NetworkSpec, Subnet
+from corral.model.node import Node
+from corral.model.operation import Operation, Verb
+from corral.model.pool import StoragePool, StoragePoolSpec
+from corral.model.resource import Resource
+from corral.model.units import parse_size
+from corral.model.vm import VM
+from corral.model.volume import Volume
+from corral.server.services.asking import Asking
+from corral.server.services.base import Change, Desk, check_labels, check_name
+from corral.server.services.disks import plan_volume, users_of
+from corral.server.services.requests import (
+    CreateImage,
+    CreateNetwork,
+    CreatePool,
+    CreateVolume,
+    UpdateLabels,
+    UpdateNode,
+)
+from corral.store.interface import Put, Remove
+
+R = TypeVar("R", bound=Resource)
+
+
+class NodeHasVMs(CorralError):
+    """A node can't be removed while VMs belong to it."""
+
+    code = "node.has_vms"
+    status = 409
+
+    def __init__(self, node: Node, count: int) -> None:
+        super().__init__(
+            f"{count} VMs are on node {node.name}",
+            hint="Migrate or delete them first. --force gives them up: use it only if the machine is gone for good.",
+            node=node.id,
+            count=count,
+        )
+
+
+class Things:
+    """What the services of simple kinds share."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk, self.mirror, self.clock = desk, desk.mirror, desk.clock
+
+    def _new(self, resource: Resource, *, done: bool) -> Change:
+        check_name(resource.name)
+        check_labels(resource.labels)
+        return Change(target=resource, writes=(Put(resource),), expect={resource.id: 0}, verb=Verb.CREATE, done=done)
+
+    def _replace(self, old: R, new: R, verb: Verb, *, done: bool) -> Change:
+        check_labels(new.labels)
+        return Change(target=new, writes=(Put(new),), expect={old.id: old.revision}, verb=verb, done=done)
+
+    def _relabel(self, old: R, labels: dict[str, str]) -> Change:
+        return self._replace(old, old.having(labels=labels), Verb.UPDATE, done=True)
+
+    def _going(self, old: R) -> Change:
+        """Deleted by its controller, when all of it is gone."""
+        gone = old.having(deleted_at=old.deleted_at or self.clock.now_s(), generation=old.generation + 1)
+        return self._replace(old, gone, Verb.DELETE, done=False)
+
+    def _gone(self, old: Resource) -> Change:
+        """Deleted at once: nothing of it is anywhere else."""
+        return Change(
+            target=old, writes=(Remove(old.id),), expect={old.id: old.revision}, verb=Verb.DELETE, done=True
+        )
+
+
+class Volumes(Things):
+    """Requests about volumes."""
+
+    async def create(self, ask: CreateVolume, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._create(ask))
+
+    async def update(self, volume: str, ask: UpdateLabels, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._relabel(self.mirror.find(Volume, volume), ask.labels))
+
+    async def delete(self, volume: str, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(Volume, volume)))
+
+    def _create(self, ask: CreateVolume) -> Change:
+        volume = plan_volume(ask.name, ask.project, ask.pool, ask.image, ask.size, self.mirror, self.clock)
+        node = NodeId(self.mirror.find(Node, ask.node).id) if ask.node else None
+        spec = msgspec.structs.replace(volume.spec, node=node)
+        return self._new(volume.having(labels=ask.labels, spec=spec), done=False)
+
+    def _delete(self, volume: Volume) -> Change:
+        if users := users_of(volume, self.mirror):
+            raise InUse("Volume", volume.name, f"VM {users[0].name}")
+        return self._going(volume)
+
+
+class Images(Things):
+    """Requests about images; their content arrives at server/images.py."""
+
+    async def create(self, ask: CreateImage, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._create(ask))
+
+    async def update(self, image: str, ask: UpdateLabels, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._relabel(self.mirror.find(Image, image), ask.labels))
+
+    async def delete(self, image: str, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(Image, image)))
+
+    def _create(self, ask: CreateImage) -> Change:
+        sha256 = ask.sha256.lower()
+        if sha256 and (len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef")):
+            raise Invalid("sha256", ask.sha256, "64 hexadecimal digits")
+        if ask.format not in ("", "raw", "qcow2"):
+            raise Invalid("format", ask.format, "raw or qcow2")
+        image = Image(
+            id=new_id("img", self.clock),
+            name=ask.name,
+            project=ask.project,
+            labels=ask.labels,
+            created_at=self.clock.now_s(),
+            finalizers=("corral.dev/image",),
+            spec=ImageSpec(sha256=sha256, format=ask.format, os=ask.os),
+        )
+        return self._new(image, done=True)
+
+    def _delete(self, image: Image) -> Change:
+        if volumes := self.mirror.select(Volume, "image", image.id):
+            raise InUse("Image", image.name, f"Volume {volumes[0].name}")
+        return self._going(image)
+
+
+class Pools(Things):
+    """Requests about storage pools."""
+
+    async def create(self, ask: CreatePool, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._create(ask))
+
+    async def update(self, pool: str, ask: UpdateLabels, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._relabel(self.mirror.find(StoragePool, pool), ask.labels))
+
+    async def delete(self, pool: str, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(StoragePool, pool)))
+
+    def _create(self, ask: CreatePool) -> Change:
+        if not ask.path.startswith("/") or ".." in ask.path.split("/") or ask.path == "/":
+            raise Invalid("path", ask.path, "an absolute path without ..")
+        pool = StoragePool(
+            id=new_id("pool", self.clock),
+            name=ask.name,
+            labels=ask.labels,
+            created_at=self.clock.now_s(),
+            spec=StoragePoolSpec(
+                path=ask.path.rstrip("/"),
+                shared=ask.shared,
+                nodes=tuple(NodeId(self.mirror.find(Node, n).id) for n in ask.nodes),
+            ),
+        )
+        return self._new(pool, done=False)
+
+    def _delete(self, pool: StoragePool) -> Change:
+        if volumes := self.mirror.select(Volume, "pool", pool.id):
+            raise InUse("StoragePool", pool.name, f"Volume {volumes[0].name}")
+        return self._gone(pool)
+
+
+class Networks(Things):
+    """Requests about networks."""
+
+    async def create(self, ask: CreateNetwork, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._create(ask))
+
+    async def update(self, network: str, ask: UpdateLabels, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._relabel(self.mirror.find(Network, network), ask.labels))
+
+    async def delete(self, network: str, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(Network, network)))
+
+    def _create(self, ask: CreateNetwork) -> Change:
+        if not 1 <= len(ask.bridge) <= 15 or "/" in ask.bridge or " " in ask.bridge:
+            raise Invalid("bridge", ask.bridge, "a name of a bridge (1 to 15 characters)")
+        if not 576 <= ask.mtu <= 65535:
+            raise Invalid("mtu", ask.mtu, "576 to 65535")
+        if ask.subnet:
+            check_subnet(ask.subnet)
+        network = Network(
+            id=new_id("net", self.clock),
+            name=ask.name,
+            labels=ask.labels,
+            created_at=self.clock.now_s(),
+            spec=NetworkSpec(
+                bridge=ask.bridge,
+                subnet=ask.subnet,
+                mtu=ask.mtu,
+                nodes=tuple(NodeId(self.mirror.find(Node, n).id) for n in ask.nodes),
+            ),
+        )
+        return self._new(network, done=False)
+
+    def _delete(self, network: Network) -> Change:
+        for vm in self.mirror.list(VM):
+            if any(nic.network == network.id for nic in vm.spec.nics):
+                raise InUse("Network", network.name, f"VM {vm.name}")
+        return self._gone(network)
+
+
+class Nodes(Things):
+    """Requests about nodes. They come by joining (server/joining.py), not by a request here."""
+
+    async def update(self, node: str, ask: UpdateNode, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._update(self.mirror.find(Node, node), ask))
+
+    async def remove(self, node: str, asking: Asking, *, force: bool = False) -> Operation:
+        """Take it out; its certificate is worth nothing from then on. `force` gives up the VMs on it."""
+        return await self.desk.submit(asking, lambda: self._remove(self.mirror.find(Node, node), force))
+
+    def _update(self, node: Node, ask: UpdateNode) -> Change:
+        spec = node.spec
+        if ask.cordoned is not UNSET:
+            spec = msgspec.structs.replace(spec, cordoned=ask.cordoned)
+        if ask.reserve_memory is not UNSET:
+            spec = msgspec.structs.replace(spec, reserve_memory_bytes=parse_size(ask.reserve_memory, "reserve_memory"))
+        for field in ("cpu_overcommit", "memory_overcommit"):
+            ratio = getattr(ask, field)
+            if ratio is UNSET:
+                continue
+            if not 0.1 <= ratio <= 64:
+                raise Invalid(field, ratio, "a ratio from 0.1 to 64")
+            spec = msgspec.structs.replace(spec, **{field: float(ratio)})
+        labels = node.labels if ask.labels is UNSET else ask.labels
+        new = node.having(labels=labels, spec=spec, generation=node.generation + 1)
+        return self._replace(node, new, Verb.UPDATE, done=True)
+
+    def _remove(self, node: Node, force: bool) -> Change:
+        vms = self.mirror.select(VM, "node", node.id)
+        if vms and not force:
+            raise NodeHasVMs(node, len(vms))
+        return self._gone(node)
+
+
+def check_subnet(subnet: Subnet) -> None:
+    """raises Invalid: an address that is none, or outside the subnet"""
+    try:
+        network = ip_network(subnet.cidr)
+    except ValueError as error:
+        raise Invalid("subnet.cidr", subnet.cidr, "an IPv4 network like 10.78.0.0/24", hint=str(error)) from None
+    for field in ("first", "last", "gateway"):
+        value = getattr(subnet, field)
+        if field == "gateway" and not value:
+            continue
+        try:
+            inside = IPv4Address(value) in network
+        except ValueError:
+            inside = False
+        if not inside:
+            raise Invalid(f"subnet.{field}", value, f"an address in {subnet.cidr}")
+    if IPv4Address(subnet.first) > IPv4Address(subnet.last):
+        raise Invalid("subnet.last", subnet.last, f"at or after {subnet.first}")

@@ -1,0 +1,226 @@
+"""VMs: what users can ask for.
+
+In this room   each request as a pure decision on the mirror: what to write, or why not
+Comes in       requests.py's bodies, and Asking
+Goes out       Operations; controllers/vm.py does the rest
+Always true    only spec, labels and deleted_at are written here; status belongs to the controllers
+Next door      disks.py and nics.py make a new VM's volumes and ports
+Start here     VMs.create()
+"""
+
+import msgspec
+from msgspec import UNSET
+
+from corral.clock import new_id
+from corral.errors import CorralError, Invalid, Protected
+from corral.model.ids import NodeId, VmId
+from corral.model.node import Node
+from corral.model.operation import Operation, Verb
+from corral.model.resource import Resource
+from corral.model.units import GiB, KiB, MiB, parse_size
+from corral.model.vm import VM, Disk, DomainState, MigrationWish, Nic, VMPhase, VMSpec
+from corral.model.volume import Volume
+from corral.server.services.asking import Asking
+from corral.server.services.base import Change, Desk, check_labels, check_name
+from corral.server.services.disks import new_volumes
+from corral.server.services.nics import Addresses, new_ports
+from corral.server.services.requests import CreateVM, MigrateVM, UpdateVM
+from corral.store.interface import Put, Write
+
+CLEAN_UP = "corral.dev/vm"  # finalizer: domain, volumes and ports go first
+POLICIES = ("spread", "pack")
+CLOUD_INIT_BYTES_MAX = 256 * KiB
+
+
+class VmGoing(CorralError):
+    """The VM is being deleted."""
+
+    code = "vm.deleting"
+    status = 409
+
+    def __init__(self, vm: VM) -> None:
+        super().__init__(f"VM {vm.name} is being deleted", hint="Wait until it is gone.", vm=vm.id)
+
+
+class NotRunning(CorralError):
+    """Only a running VM can do this."""
+
+    code = "vm.not_running"
+    status = 409
+
+    def __init__(self, vm: VM) -> None:
+        super().__init__(
+            f"VM {vm.name} is {vm.status.phase}, not running",
+            hint=f"`corral vm start {vm.name}` starts it.",
+            vm=vm.id,
+            phase=vm.status.phase,
+        )
+
+
+class VMs:
+    """Requests about VMs."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk, self.mirror, self.clock = desk, desk.mirror, desk.clock
+        self.addresses = Addresses(desk.mirror)
+
+    async def create(self, ask: CreateVM, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._create(ask))
+
+    async def update(self, vm: str, ask: UpdateVM, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._update(self._here(vm), ask))
+
+    async def start(self, vm: str, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._start(self._here(vm)))
+
+    async def stop(self, vm: str, asking: Asking, *, force: bool = False) -> Operation:
+        return await self.desk.submit(asking, lambda: self._stop(self._here(vm), force))
+
+    async def restart(self, vm: str, asking: Asking, *, force: bool = False) -> Operation:
+        return await self.desk.submit(asking, lambda: self._restart(self._here(vm), force))
+
+    async def migrate(self, vm: str, ask: MigrateVM, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._migrate(self._here(vm), ask))
+
+    async def delete(self, vm: str, asking: Asking, *, keep_volumes: bool = False) -> Operation:
+        return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(VM, vm), keep_volumes))
+
+    def _here(self, name: str) -> VM:
+        vm = self.mirror.find(VM, name)
+        if vm.deleting:
+            raise VmGoing(vm)
+        return vm
+
+    def _create(self, ask: CreateVM) -> Change:
+        self._check(ask)
+        id, now_s = VmId(new_id("vm", self.clock)), self.clock.now_s()
+        volumes, disks, used = new_volumes(ask, id, self.mirror, self.clock)
+        ports, nics = new_ports(ask, id, self.addresses, self.mirror, self.clock)
+        vm = VM(
+            id=id,
+            name=ask.name,
+            project=ask.project,
+            labels=ask.labels,
+            created_at=now_s,
+            finalizers=(CLEAN_UP,),
+            spec=self._spec(ask, disks, nics),
+        )
+        new: tuple[Resource, ...] = (vm, *volumes, *ports)
+        return Change(
+            target=vm,
+            writes=tuple(Put(r) for r in (*new, *used)),
+            expect={**{r.id: 0 for r in new}, **{v.id: v.revision for v in used}},
+            verb=Verb.CREATE,
+            boot=vm.spec.boot if ask.running else 0,
+        )
+
+    def _check(self, ask: CreateVM) -> None:
+        check_name(ask.name)
+        check_labels(ask.labels)
+        if not 1 <= ask.cpus <= 512:
+            raise Invalid("cpus", ask.cpus, "a number of vCPUs from 1 to 512")
+        memory = parse_size(ask.memory, "memory")
+        if not 16 * MiB <= memory <= 12 * 1024 * GiB or memory % MiB:
+            raise Invalid("memory", ask.memory, "16MiB to 12TiB in whole MiB")
+        if ask.policy not in POLICIES:
+            raise Invalid("policy", ask.policy, " or ".join(POLICIES))
+        if not 0 <= ask.stop_timeout_s <= 3600:
+            raise Invalid("stop_timeout_s", ask.stop_timeout_s, "0 to 3600 seconds")
+        for field in ("user_data", "meta_data", "network_config"):
+            if len(getattr(ask.cloud_init, field).encode()) > CLOUD_INIT_BYTES_MAX:
+                raise Invalid(f"cloud_init.{field}", "(long text)", "at most 256 KiB")
+
+    def _spec(self, ask: CreateVM, disks: tuple[Disk, ...], nics: tuple[Nic, ...]) -> VMSpec:
+        return VMSpec(
+            cpus=ask.cpus,
+            memory_bytes=parse_size(ask.memory, "memory"),
+            disks=disks,
+            nics=nics,
+            cloud_init=ask.cloud_init,
+            running=ask.running,
+            boot=1 if ask.running else 0,
+            stop_timeout_s=ask.stop_timeout_s,
+            restart=ask.restart,
+            protected=ask.protected,
+            policy=ask.policy,
+            node=NodeId(self.mirror.find(Node, ask.node).id) if ask.node else None,
+        )
+
+    def _update(self, vm: VM, ask: UpdateVM) -> Change:
+        if ask.labels is not UNSET:
+            check_labels(ask.labels)
+        if ask.stop_timeout_s is not UNSET and not 0 <= ask.stop_timeout_s <= 3600:
+            raise Invalid("stop_timeout_s", ask.stop_timeout_s, "0 to 3600 seconds")
+        given = {
+            f: getattr(ask, f)
+            for f in ("protected", "restart", "stop_timeout_s")
+            if getattr(ask, f) is not UNSET
+        }
+        labels = vm.labels if ask.labels is UNSET else ask.labels
+        return self._change(vm.having(labels=labels), Verb.UPDATE, done=True, **given)
+
+    def _start(self, vm: VM) -> Change:
+        if vm.spec.running and _runs(vm):
+            return self._change(vm, Verb.START, boot=vm.spec.boot)
+        return self._change(vm, Verb.START, boot=vm.spec.boot + 1, running=True)
+
+    def _stop(self, vm: VM, force: bool) -> Change:
+        timeout_s = 0.0 if force else vm.spec.stop_timeout_s
+        change = self._change(vm, Verb.STOP, running=False, stop_timeout_s=timeout_s)
+        return msgspec.structs.replace(change, deadline_s=timeout_s + 120.0)
+
+    def _restart(self, vm: VM, force: bool) -> Change:
+        return self._change(
+            vm,
+            Verb.RESTART,
+            boot=vm.spec.boot + 1,
+            running=True,
+            stop_timeout_s=0.0 if force else vm.spec.stop_timeout_s,
+        )
+
+    def _migrate(self, vm: VM, ask: MigrateVM) -> Change:
+        if not (vm.spec.running and _runs(vm)):
+            raise NotRunning(vm)
+        target = self.mirror.find(Node, ask.target) if ask.target else None
+        if target and target.id == vm.status.node:
+            raise Invalid("target", ask.target, "another node than the VM's own")
+        if target and vm.spec.node not in (None, target.id):
+            raise Invalid("target", ask.target, "the node that the VM is bound to")
+        operation_id = new_id("op", self.clock)
+        wish = MigrationWish(id=operation_id, target=NodeId(target.id) if target else None)
+        change = self._change(vm, Verb.MIGRATE, migration=wish)
+        return msgspec.structs.replace(change, operation_id=operation_id)
+
+    def _delete(self, vm: VM, keep_volumes: bool) -> Change:
+        if vm.spec.protected:
+            raise Protected(vm.name)
+        gone = vm.having(deleted_at=vm.deleted_at or self.clock.now_s(), generation=vm.generation + 1)
+        writes: list[Write] = [Put(gone)]
+        expect = {vm.id: vm.revision}
+        if keep_volumes:
+            for volume in self.mirror.select(Volume, "vm", vm.id):
+                writes.append(
+                    Put(volume.having(spec=msgspec.structs.replace(volume.spec, vm=None), generation=volume.generation + 1))
+                )
+                expect[volume.id] = volume.revision
+        return Change(target=gone, writes=tuple(writes), expect=expect, verb=Verb.DELETE)
+
+    def _change(self, vm: VM, verb: Verb, *, boot: int | None = None, done: bool = False, **spec: object) -> Change:
+        """A new generation of the VM with these fields of its spec replaced."""
+        if boot is not None:
+            spec["boot"] = boot
+        new = vm.having(generation=vm.generation + 1, spec=msgspec.structs.replace(vm.spec, **spec))
+        return Change(
+            target=new,
+            writes=(Put(new),),
+            expect={vm.id: vm.revision},
+            verb=verb,
+            boot=new.spec.boot if new.spec.running else 0,
+            done=done,
+        )
+
+
+def _runs(vm: VM) -> bool:
+    """Whether its node says that it runs. A VM on a silent node is not known to."""
+    report = vm.report
+    return vm.status.phase is not VMPhase.UNKNOWN and report is not None and report.state is DomainState.RUNNING
