@@ -8,7 +8,6 @@ Next door      tests/sim has the virtual clock, with the same interface
 Start here     Clock
 """
 
-import asyncio
 import random
 import time
 from typing import Final, Protocol
@@ -44,7 +43,13 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        import asyncio  # here: it would cost each command of the command line 60 ms
+
         await asyncio.sleep(seconds)
+
+    def pause(self, seconds: float) -> None:
+        """Sleep without an event loop: for the SDK and the command line."""
+        time.sleep(seconds)
 
 
 def new_id(prefix: str, clock: Clock) -> str:
