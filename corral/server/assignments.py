@@ -1,0 +1,215 @@
+"""Assignments: what a node is to do, derived from the mirror.
+
+In this room   pure functions: the assignment of one node about one resource, and which of them a change touches
+Comes in       the mirror, a node, an id
+Goes out       an Assignment, or None: the node has nothing to do with it
+Always true    at most one node has the role OWNER or SOURCE of a VM; a VM that is being deleted has no owner
+Next door      hub.py sends them; controllers write the statuses that they follow from
+Start here     assignment()
+"""
+
+from collections.abc import Iterator
+
+from corral.model.ids import NodeId, PoolId
+from corral.model.image import Image, ImageCopy
+from corral.model.link import (
+    Assignment,
+    DiskAssignment,
+    ImageAssignment,
+    ImageSource,
+    MigrateAssignment,
+    NetworkAssignment,
+    NicAssignment,
+    PoolAssignment,
+    Port,
+    VmAssignment,
+    VmRole,
+    VolumeAssignment,
+)
+from corral.model.network import Network
+from corral.model.node import Node
+from corral.model.pool import StoragePool
+from corral.model.vm import VM, MigrationStage
+from corral.model.volume import Volume
+from corral.storage.interface import volume_path
+from corral.store.interface import Change
+from corral.store.mirror import Mirror
+
+
+def assignment(mirror: Mirror, node: NodeId, key: str) -> Assignment | None:
+    """What `node` is to do about `key`: an id, or image@pool for a copy of an image."""
+    if "@" in key:
+        return _image(mirror, node, key)
+    match mirror.get(key):
+        case VM() as vm:
+            return _vm(mirror, node, vm)
+        case Volume() as volume:
+            return _volume(mirror, node, volume)
+        case StoragePool() as pool:
+            return PoolAssignment(pool=PoolId(pool.id), path=pool.spec.path, shared=pool.spec.shared) if pool.on(node) else None
+        case Network() as network:
+            return _network(mirror, node, network)
+    return None
+
+
+def keys_of(mirror: Mirror, node: NodeId) -> Iterator[str]:
+    """Everything that `node` may have something to do with."""
+    yield from (p.id for p in mirror.list(StoragePool) if p.on(node))
+    yield from (n.id for n in mirror.list(Network) if n.on(node))
+    yield from (v.id for v in mirror.select(Volume, "node", node))
+    yield from (vm.id for vm in mirror.select(VM, "node", node))
+    for image in mirror.list(Image):
+        if image.deleting:
+            yield from (f"{image.id}@{c.pool}" for c in image.status.copies.values() if c.node == node)
+
+
+def touched(mirror: Mirror, change: Change) -> Iterator[tuple[NodeId | None, str]]:
+    """Node (None: all) and key of each assignment that the change may have changed."""
+    match change.resource:
+        case VM() as vm:
+            nodes = {*vm.status.traces, *vm.claimed_on}
+            for node in sorted(nodes):
+                yield node, vm.id
+                for network in sorted({nic.network for nic in vm.spec.nics}):
+                    yield node, network
+        case Volume() as volume:
+            if volume.status.node:
+                yield volume.status.node, volume.id
+        case StoragePool() | Network() as thing:
+            yield None, thing.id
+        case Image() as image if image.deleting:
+            for copy in image.status.copies.values():
+                yield copy.node, f"{image.id}@{copy.pool}"
+        case Node() as node:
+            for vm in mirror.select(VM, "node", node.id):
+                if vm.status.migration:  # its address may be new
+                    yield vm.status.migration.source, vm.id
+
+
+def role(vm: VM, node: NodeId) -> VmRole:
+    """What `node` is to the VM."""
+    if vm.deleting:
+        return VmRole.NONE
+    migration = vm.status.migration
+    if migration and node == migration.target:
+        return VmRole.TARGET
+    if node != vm.status.node:
+        return VmRole.NONE
+    return VmRole.SOURCE if migration and migration.stage is not MigrationStage.PREPARING else VmRole.OWNER
+
+
+def _vm(mirror: Mirror, node: NodeId, vm: VM) -> VmAssignment | None:
+    if node not in vm.status.traces and node not in vm.claimed_on:
+        return None
+    as_what = role(vm, node)
+    if as_what is VmRole.NONE:
+        return VmAssignment(
+            vm=vm.id, name=vm.name, role=as_what, generation=vm.generation, stint=vm.status.stint, running=False
+        )
+    return VmAssignment(
+        vm=vm.id,
+        name=vm.name,
+        role=as_what,
+        generation=vm.generation,
+        stint=vm.status.stint,
+        boot=vm.spec.boot,
+        running=vm.spec.running,
+        cpus=vm.spec.cpus,
+        memory_bytes=vm.spec.memory_bytes,
+        disks=tuple(_disks(mirror, vm)),
+        nics=tuple(_nics(mirror, vm)),
+        cloud_init=vm.spec.cloud_init,
+        stop_timeout_s=vm.spec.stop_timeout_s,
+        restart=vm.spec.restart,
+        migrate=_migrate(mirror, node, vm),
+    )
+
+
+def _disks(mirror: Mirror, vm: VM) -> Iterator[DiskAssignment]:
+    for disk in vm.spec.disks:
+        volume = mirror.get(disk.volume)
+        pool = mirror.get(volume.spec.pool) if isinstance(volume, Volume) else None
+        if isinstance(volume, Volume) and isinstance(pool, StoragePool):
+            path = volume_path(pool.spec.path, volume.id)
+            yield DiskAssignment(volume=disk.volume, path=path, bus=disk.bus, shared=pool.spec.shared)
+
+
+def _nics(mirror: Mirror, vm: VM) -> Iterator[NicAssignment]:
+    for nic in vm.spec.nics:
+        network = mirror.get(nic.network)
+        if isinstance(network, Network):
+            yield NicAssignment(
+                network=nic.network,
+                bridge=network.spec.bridge,
+                mac=nic.mac,
+                address=nic.address,
+                mtu=network.spec.mtu,
+            )
+
+
+def _migrate(mirror: Mirror, node: NodeId, vm: VM) -> MigrateAssignment | None:
+    migration = vm.status.migration
+    if migration is None or node not in (migration.source, migration.target):
+        return None
+    if node == migration.source and migration.stage is MigrationStage.PREPARING:
+        return None
+    peer = migration.target if node == migration.source else migration.source
+    other = mirror.get(peer)
+    return MigrateAssignment(
+        wish=migration.wish,
+        peer=peer,
+        peer_address=other.status.inventory.migration_address if isinstance(other, Node) else "",
+        go=node == migration.source,
+        cancel=migration.stage is MigrationStage.CANCELLING,
+    )
+
+
+def _volume(mirror: Mirror, node: NodeId, volume: Volume) -> VolumeAssignment | None:
+    pool = mirror.get(volume.spec.pool)
+    if volume.status.node != node or not isinstance(pool, StoragePool):
+        return None
+    image = mirror.get(volume.spec.image) if volume.spec.image else None
+    return VolumeAssignment(
+        volume=volume.id,
+        pool=volume.spec.pool,
+        pool_path=pool.spec.path,
+        size_bytes=volume.spec.size_bytes,
+        image=_source(image) if isinstance(image, Image) else None,
+        wanted=not volume.deleting,
+    )
+
+
+def _source(image: Image) -> ImageSource:
+    status = image.status
+    return ImageSource(image=image.id, sha256=status.sha256, format=status.format, size_bytes=status.size_bytes)
+
+
+def _image(mirror: Mirror, node: NodeId, key: str) -> ImageAssignment | None:
+    id, _, pool_id = key.partition("@")
+    image, pool = mirror.get(id), mirror.get(pool_id)
+    if not isinstance(image, Image) or not image.deleting or not isinstance(pool, StoragePool):
+        return None
+    copy = _copy(image, pool_id, node)
+    return ImageAssignment(image=image.id, pool=copy.pool, pool_path=pool.spec.path) if copy else None
+
+
+def _copy(image: Image, pool: str, node: NodeId) -> ImageCopy | None:
+    return next((c for c in image.status.copies.values() if c.pool == pool and c.node == node), None)
+
+
+def _network(mirror: Mirror, node: NodeId, network: Network) -> NetworkAssignment | None:
+    if not network.on(node):
+        return None
+    return NetworkAssignment(
+        network=network.id,
+        bridge=network.spec.bridge,
+        mtu=network.spec.mtu,
+        subnet=network.spec.subnet,
+        ports=tuple(
+            Port(mac=nic.mac, address=nic.address, name=vm.name)
+            for vm in mirror.select(VM, "node", node)
+            if node in vm.claimed_on and not vm.deleting
+            for nic in vm.spec.nics
+            if nic.network == network.id and nic.address
+        ),
+    )

@@ -1,0 +1,118 @@
+"""Reports: what an agent says, merged into the statuses of the resources that it is about.
+
+In this room   pure functions from mirror and report to the resources that change
+Always true    only what differs is written; a report about something unknown is left out; a node that
+               reports a VM it should not have is added to the VM's traces, so that it is told to let go
+Next door      hub.py commits what merged() returns
+Start here     merged()
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from corral.model.ids import NodeId
+from corral.model.image import Image
+from corral.model.link import Report, digest
+from corral.model.node import Node
+from corral.model.resource import Resource
+from corral.model.vm import VM, DomainState, VMReport
+from corral.model.volume import ObjectReport, Volume
+from corral.store.mirror import Mirror
+
+Plan = Callable[[], Sequence[Resource]]
+R = TypeVar("R", bound=Resource)
+
+
+def held(mirror: Mirror, id: NodeId) -> dict[str, str]:
+    """Digests, as model/link.report_digests() makes them, of what the store holds of this node's reports."""
+    node = mirror.get(id)
+    if not isinstance(node, Node):
+        return {}
+    parts: dict[str, Struct] = {"inventory/": node.status.inventory}
+    parts |= {f"pools/{key}": pool for key, pool in node.status.pools.items()}
+    parts |= {f"networks/{key}": network for key, network in node.status.networks.items()}
+    for volume in mirror.select(Volume, "node", id):
+        if volume.status.report:
+            parts[f"volumes/{volume.id}"] = volume.status.report
+    for vm in mirror.select(VM, "node", id):
+        if report := vm.status.reports.get(id):
+            parts[f"vms/{vm.id}"] = report
+    for image in mirror.list(Image):
+        for copy in image.status.copies.values():
+            if copy.node == id and copy.report:
+                parts[f"images/{image.id}@{copy.pool}"] = copy.report
+    return {key: digest(part) for key, part in parts.items()}
+
+
+def merged(mirror: Mirror, id: NodeId, report: Report) -> list[Resource]:
+    """The resources that the report changes, as they will be; their revision is the one decided on."""
+    changed: list[Resource] = []
+    changed += _node(mirror, id, report)
+    changed += (r for key, part in report.volumes.items() for r in _volume(mirror, id, key, part))
+    changed += (r for key, part in report.vms.items() for r in _vm(mirror, id, key, part))
+    changed += _images(mirror, id, report.images)
+    return changed
+
+
+def with_version(mirror: Mirror, id: NodeId, version: str) -> list[Resource]:
+    node = mirror.get(id)
+    return list(_status(node, agent_version=version)) if isinstance(node, Node) else []
+
+
+def _node(mirror: Mirror, id: NodeId, report: Report) -> Iterator[Resource]:
+    node = mirror.get(id)
+    if isinstance(node, Node):
+        yield from _status(
+            node,
+            inventory=report.inventory or node.status.inventory,
+            pools={**node.status.pools, **report.pools},
+            networks={**node.status.networks, **report.networks},
+        )
+
+
+def _volume(mirror: Mirror, id: NodeId, key: str, part: ObjectReport) -> Iterator[Resource]:
+    volume = mirror.get(key)
+    if isinstance(volume, Volume) and volume.status.node == id:
+        yield from _status(volume, report=part)
+
+
+def _vm(mirror: Mirror, id: NodeId, key: str, part: VMReport) -> Iterator[Resource]:
+    vm = mirror.get(key)
+    if not isinstance(vm, VM):
+        return
+    traces = vm.status.traces
+    if id not in traces:
+        if part.state is DomainState.ABSENT:
+            return
+        traces = tuple(sorted({*traces, id}))
+    yield from _status(vm, traces=traces, reports={**vm.status.reports, id: part})
+
+
+def _images(mirror: Mirror, id: NodeId, parts: dict[str, ObjectReport]) -> Iterator[Resource]:
+    by_image: dict[str, dict[str, ObjectReport]] = {}
+    for key, part in parts.items():
+        image_id, _, pool = key.partition("@")
+        by_image.setdefault(image_id, {})[pool] = part
+    for image_id, news in by_image.items():
+        image = mirror.get(image_id)
+        if isinstance(image, Image):
+            copies = {
+                key: msgspec.structs.replace(copy, report=news[copy.pool])
+                if copy.node == id and copy.pool in news
+                else copy
+                for key, copy in image.status.copies.items()
+            }
+            yield from _status(image, copies=copies)
+
+
+def _status(resource: R, **fields: object) -> Iterator[R]:
+    """The resource with these fields of its status replaced; nothing if that is no change."""
+    old = resource.status  # type: ignore[attr-defined]
+    new = msgspec.structs.replace(old, **fields)
+    if new != old:
+        yield resource.having(status=new)
+
+
