@@ -1,0 +1,82 @@
+"""Client: one server, all nouns.
+
+In this room   Client
+Comes in       URL, token and CA; or a context by its name
+Goes out       client.vms, client.images, …; client.watch(); client.console()
+Always true    for one thread at a time; a second thread takes a Client of its own
+Next door      nouns.py has the methods; connection.py carries them
+Start here     Client
+
+    with Client("https://corral.example:8440", token) as client:
+        operation = client.vms.create(name="web", memory="1GiB", disks=[{"image": "debian", "size": "8GiB"}])
+        client.operations.wait(operation, timeout_s=120)
+        print(client.vms.get("web").status.guest.addresses)
+"""
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from corral.client.connection import Connection
+from corral.client.contexts import Contexts
+from corral.client.nouns import Events, Images, Networks, Nodes, Operations, Pools, Tokens, VMs, Volumes
+from corral.client.watch import Change, watch
+from corral.errors import Invalid
+from corral.model.resource import Resource, kind_named
+
+if TYPE_CHECKING:
+    from corral.client.console import Console
+
+
+class Client:
+    """A Corral server, as a program sees it."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str = "",
+        ca: str | None = None,
+        *,
+        timeout_s: float = 60.0,
+        retry_s: float = 20.0,
+    ) -> None:
+        self.connection = Connection(url, token, ca, timeout_s=timeout_s, retry_s=retry_s)
+        self.nodes = Nodes(self.connection)
+        self.vms = VMs(self.connection)
+        self.volumes = Volumes(self.connection)
+        self.images = Images(self.connection)
+        self.pools = Pools(self.connection)
+        self.networks = Networks(self.connection)
+        self.operations = Operations(self.connection)
+        self.events = Events(self.connection)
+        self.tokens = Tokens(self.connection)
+
+    @classmethod
+    def of_context(cls, name: str = "") -> Self:
+        """As the command line does it: a context of ~/.config/corral/config.json, or CORRAL_URL and CORRAL_TOKEN."""
+        context = Contexts.load().chosen(name)
+        return cls(context.url, context.token, context.ca or None)
+
+    def watch(self, kind: str, since: int | None = None, **filters: str) -> Iterator[Change[Resource]]:
+        """Changes of one kind ("vm", "nodes", …) as they happen. raises Invalid: no such kind"""
+        found = kind_named(kind)
+        if found is None:
+            raise Invalid("kind", kind, "a kind of resource", hint="Like vm, node or operation.")
+        return watch(self.connection, found, since=since, query=filters)
+
+    def console(self, vm: str) -> "Console":
+        """The VM's serial console, both ways."""
+        from corral.client.console import Console
+
+        return Console.open(self.connection, vm)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

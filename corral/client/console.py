@@ -1,0 +1,100 @@
+"""Console: a VM's serial line, by WebSocket through the server and the node's agent.
+
+In this room   Console: read, write, close
+Comes in       bytes typed; bytes that the guest prints
+Goes out       the same, the other way
+Always true    the `websockets` package is imported here only: nothing else of the command line needs it
+Next door      corral/cli/parts/terminal.py makes a raw terminal of it
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidHandshake, InvalidStatus
+from websockets.sync.client import connect
+
+from corral.client.errors import BadAnswer, refused, unreachable
+from corral.errors import CorralError
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
+
+    from corral.client.connection import Connection
+
+
+class ConsoleLost(CorralError):
+    """The console broke off; the VM goes on."""
+
+    code = "console.lost"
+    status = 502
+    retryable = True
+
+
+class Console:
+    """An open console. write() may be called from another thread than read()."""
+
+    def __init__(self, web_socket: ClientConnection) -> None:
+        self._web_socket = web_socket
+
+    @classmethod
+    def open(cls, connection: Connection, vm: str) -> Console:
+        """Raises  CorralError: the server refuses (no such VM, not running), or can't be reached"""
+        url = connection.url.replace("http", "ws", 1) + f"/api/v1/vms/{quote(vm, safe='')}/console"
+        headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
+        try:
+            web_socket = connect(
+                url,
+                additional_headers=headers,
+                ssl=connection.tls(),
+                open_timeout=connection.timeout_s,
+                max_size=None,
+                compression=None,  # single keystrokes do not get shorter
+                proxy=None,
+            )
+        except InvalidStatus as error:
+            answer = error.response
+            raise refused(answer.status_code, answer.reason_phrase, bytes(answer.body or b"")) from None
+        except InvalidHandshake as error:
+            raise BadAnswer(f"{connection.url} does not speak WebSocket: {error}") from None
+        except OSError as error:
+            raise unreachable(connection.url, error) from None
+        return cls(web_socket)
+
+    def read(self, timeout_s: float | None = None) -> bytes | None:
+        """What the guest printed; b"" when the console has ended; None when nothing came in that time.
+
+        raises  ConsoleLost; CorralError: the reason that the server gave for ending it
+        """
+        try:
+            message = self._web_socket.recv(timeout_s)
+        except TimeoutError:
+            return None
+        except ConnectionClosedOK:
+            return b""
+        except ConnectionClosed as error:
+            raise _lost(error) from None
+        return message.encode() if isinstance(message, str) else message
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._web_socket.send(data)
+        except ConnectionClosed as error:
+            raise _lost(error) from None
+
+    def close(self) -> None:
+        self._web_socket.close()
+
+    def fileno(self) -> int:
+        raw: socket.socket = self._web_socket.socket
+        return raw.fileno()
+
+
+def _lost(error: ConnectionClosed) -> ConsoleLost:
+    said = error.rcvd.reason if error.rcvd else ""
+    return ConsoleLost(
+        f"the console broke off: {said}" if said else "the console broke off",
+        hint="The VM goes on. Open the console again.",
+    )

@@ -1,0 +1,283 @@
+"""Nouns: what a Client can do with each kind.
+
+In this room   Noun, what all kinds share; VMs, Images, Nodes, … with what is their own
+Comes in       names or ids; fields as the API's bodies have them (corral/server/services/requests.py)
+Goes out       model structs; Operations for whatever takes time
+Always true    nothing is decided here: each method is one request (pages and uploads: several)
+Next door      client.py puts them together
+Start here     Noun
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar, Final, Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from corral.client.connection import Answer, Connection, Request
+from corral.client.errors import BadAnswer
+from corral.client.upload import Progress, upload
+from corral.client.watch import Change, ended, wait, watch
+from corral.model.event import Event
+from corral.model.image import Image
+from corral.model.network import Network
+from corral.model.node import Node
+from corral.model.operation import Operation
+from corral.model.pool import StoragePool
+from corral.model.resource import Resource
+from corral.model.token import Token
+from corral.model.vm import VM
+from corral.model.volume import Volume
+
+R = TypeVar("R", bound=Resource)
+T = TypeVar("T")
+PAGE: Final = 1000  # resources in one answer
+Json = str | int | float | bool | None | Mapping[str, "Json"] | list["Json"] | tuple["Json", ...]
+
+
+class Page(msgspec.Struct, Generic[R]):
+    """One answer of a list."""
+
+    items: tuple[R, ...]
+    next: str | None = None  # cursor of the next page
+    revision: int = 0  # of the mirror that it was read from: watch from here
+    total: int | None = None
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How a change is to be done."""
+
+    dry_run: bool = False  # check everything, change nothing
+    if_match: int | None = None  # revision that the target must be at
+
+
+class Noun(Generic[R]):
+    """Reading, watching, labelling and deleting: the same for every kind."""
+
+    kind: ClassVar[type[Resource]]
+
+    def __init__(self, connection: Connection, options: Options | None = None) -> None:
+        self._connection, self._options = connection, options or Options()
+
+    def list(self, *, sort: str = "", limit: int = 0, **filters: str) -> list[R]:
+        """All that fit, `limit` at most. Filters are fields and their value: phase="running", label="a=b"."""
+        return list(self.each(sort=sort, limit=limit, **filters))
+
+    def each(self, *, sort: str = "", limit: int = 0, **filters: str) -> Iterator[R]:
+        """The same, page by page as they are needed."""
+        query = {k: v for k, v in {"sort": sort, **filters}.items() if v}
+        left, cursor = limit or 1 << 62, ""
+        while left > 0:
+            page = self.page(limit=min(PAGE, left), cursor=cursor, **query)
+            yield from page.items
+            left -= len(page.items)
+            if not page.next:
+                return
+            cursor = page.next
+
+    def page(self, *, limit: int = PAGE, cursor: str = "", **query: str) -> Page[R]:
+        """One page, with the revision that it is true for."""
+        query = {"limit": str(limit), **({"cursor": cursor} if cursor else {}), **query}
+        return decoded(self._get("", query), Page[self.kind])  # type: ignore[name-defined]
+
+    def get(self, name: str) -> R:
+        """Raises  NotFound"""
+        return decoded(self._get(name), self.kind)  # type: ignore[return-value]
+
+    def find(self, name: str) -> R | None:
+        """The same, or None."""
+        from corral.errors import NotFound
+
+        try:
+            return self.get(name)
+        except NotFound:
+            return None
+
+    def watch(self, since: int | None = None, **filters: str) -> Iterator[Change[R]]:
+        """Changes as they happen, without end, from after a revision (None: from now on)."""
+        return watch(self._connection, self.kind, since=since, query=filters)  # type: ignore[arg-type]
+
+    def delete(self, name: str) -> Operation:
+        return self._change("DELETE", quote(name, safe=""))
+
+    def set_labels(self, name: str, labels: Mapping[str, str]) -> Operation:
+        """Replace all labels."""
+        return self.update(name, labels=dict(labels))
+
+    def update(self, name: str, **fields: Json) -> Operation:
+        """Change these fields; the others stay as they are."""
+        return self._change("PATCH", quote(name, safe=""), fields)
+
+    def create(self, **fields: Json) -> Operation:
+        """Ask for a new one."""
+        return self._change("POST", "", fields)
+
+    def having(self, *, dry_run: bool = False, if_match: int | None = None) -> "Noun[R]":
+        """The same noun; what it changes is only checked, or only done at this revision."""
+        return type(self)(self._connection, Options(dry_run=dry_run, if_match=if_match))
+
+    def _path(self, rest: str) -> str:
+        return f"/api/v1/{self.kind.PLURAL}" + (f"/{rest}" if rest else "")
+
+    def _get(self, name: str, query: Mapping[str, str] | None = None) -> Answer:
+        return self._connection.send(Request("GET", self._path(quote(name, safe="")), query or {}))
+
+    def _send(
+        self, method: str, rest: str, body: Mapping[str, Json] | None, query: Mapping[str, str] | None = None
+    ) -> Answer:
+        query = {k: v for k, v in (query or {}).items() if v}
+        if self._options.dry_run:
+            query["dry_run"] = "true"
+        headers = {"If-Match": f'"{self._options.if_match}"'} if self._options.if_match is not None else {}
+        content = None if body is None else msgspec.json.encode(body)
+        return self._connection.send(Request(method, self._path(rest), query, content, headers))
+
+    def _change(
+        self,
+        method: str,
+        rest: str,
+        body: Mapping[str, Json] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Operation:
+        return decoded(self._send(method, rest, body, query), Operation)
+
+
+class VMs(Noun[VM]):
+    kind = VM
+
+    def start(self, name: str) -> Operation:
+        return self._change("POST", f"{quote(name, safe='')}/start")
+
+    def stop(self, name: str, *, force: bool = False) -> Operation:
+        """Ask the guest to shut down; `force`: pull the plug."""
+        return self._change("POST", f"{quote(name, safe='')}/stop", query={"force": "true" if force else ""})
+
+    def restart(self, name: str, *, force: bool = False) -> Operation:
+        return self._change(
+            "POST", f"{quote(name, safe='')}/restart", query={"force": "true" if force else ""}
+        )
+
+    def migrate(self, name: str, target: str = "") -> Operation:
+        """Move it to another node while it runs; without a target, where the scheduler likes."""
+        return self._change("POST", f"{quote(name, safe='')}/migrate", {"target": target})
+
+    def delete(self, name: str, *, keep_volumes: bool = False) -> Operation:
+        query = {"keep_volumes": "true" if keep_volumes else ""}
+        return self._change("DELETE", quote(name, safe=""), query=query)
+
+
+class Volumes(Noun[Volume]):
+    kind = Volume
+
+
+class Pools(Noun[StoragePool]):
+    kind = StoragePool
+
+
+class Networks(Noun[Network]):
+    kind = Network
+
+
+class Events(Noun[Event]):
+    kind = Event
+
+
+class Images(Noun[Image]):
+    kind = Image
+
+    def upload(
+        self,
+        name: str,
+        path: str | Path,
+        *,
+        sha256: str = "",
+        format: str = "",
+        os: str = "",
+        labels: dict[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> Image:
+        """Make an image of a file. progress(what, done, all) is told of the checksum and of the upload."""
+        return upload(
+            self,
+            self._connection,
+            name,
+            Path(path),
+            promised=sha256,
+            format=format,
+            os=os,
+            labels=labels,
+            progress=progress,
+        )
+
+
+class JoinTicket(msgspec.Struct, frozen=True, kw_only=True):
+    """What `corral agent join` needs; shown once."""
+
+    token: str
+    expires_at: float | None = None
+
+
+class Nodes(Noun[Node]):
+    kind = Node
+
+    def cordon(self, name: str) -> Operation:
+        """No new VMs there; those it has stay."""
+        return self.update(name, cordoned=True)
+
+    def uncordon(self, name: str) -> Operation:
+        return self.update(name, cordoned=False)
+
+    def remove(self, name: str, *, force: bool = False) -> Operation:
+        """Take it out for good; `force` gives up the VMs on it."""
+        return self._change("DELETE", quote(name, safe=""), query={"force": "true" if force else ""})
+
+    def join_token(self, *, ttl_s: float = 3600.0) -> JoinTicket:
+        return decoded(self._send("POST", "join-tokens", {"ttl_s": ttl_s}), JoinTicket)
+
+
+class TokenWithSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """A new token, and what requests prove themselves with: shown this once."""
+
+    token: Token
+    secret: str
+
+
+class Tokens(Noun[Token]):
+    kind = Token
+
+    def issue(self, name: str, *, role: str = "viewer", ttl_s: float | None = None) -> TokenWithSecret:
+        """Make a token. Its secret is in the answer and nowhere else."""
+        body: dict[str, Json] = {"name": name, "role": role, "ttl_s": ttl_s}
+        return decoded(self._send("POST", "", body), TokenWithSecret)
+
+
+class Operations(Noun[Operation]):
+    kind = Operation
+
+    def cancel(self, name: str) -> Operation:
+        """Ask it to stop; it ends as `cancelled` once that has happened."""
+        return self._change("POST", f"{quote(name, safe='')}/cancel")
+
+    def wait(
+        self,
+        operation: Operation | str,
+        timeout_s: float | None = None,
+        on_progress: Callable[[Operation], None] | None = None,
+    ) -> Operation:
+        """Follow it until it has ended well. No polling: the server says what happens.
+
+        raises  the error that it ended with; Cancelled; StillRunning: `timeout_s` has passed
+        """
+        now = self.get(operation) if isinstance(operation, str) else operation
+        return ended(wait(self._connection, now, timeout_s=timeout_s, on_progress=on_progress))
+
+
+def decoded(answer: Answer, type_: type[T]) -> T:
+    """Raises  BadAnswer"""
+    try:
+        return msgspec.json.decode(answer.body, type=type_)
+    except msgspec.DecodeError as error:
+        raise BadAnswer(
+            f"an answer that this version can't read: {error}", hint="Are client and server of one age?"
+        ) from None
