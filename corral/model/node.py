@@ -122,6 +122,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     inventory: Inventory = Inventory()
     agent_version: str = ""
     certificate: str = ""  # serial number of the certificate in use, hexadecimal
+    next_certificate: str = ""  # of one that it renewed to and has not used yet; then this one takes over
     pools: dict[str, PoolOnNode] = {}  # by PoolId
     networks: dict[str, NetworkOnNode] = {}  # by NetworkId
 

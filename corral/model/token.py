@@ -34,6 +34,7 @@ class JoinTokenSpec(Struct, frozen=True, kw_only=True):
     sha256: str
     expires_at: float  # Unix time, seconds
     used_by: str = ""  # NodeId that joined with it
+    key_sha256: str = ""  # of that node's public key: it may ask again when the answer was lost
 
 
 class JoinToken(Resource, frozen=True, kw_only=True, tag="JoinToken"):
