@@ -69,5 +69,5 @@ def new_secret(clock: Clock, bits: int = 192) -> str:
 
 def backoff_s(attempt: int, clock: Clock, *, first_s: float = 0.1, most_s: float = 30.0) -> float:
     """Seconds to wait before attempt `attempt` (0, 1, …): doubling, with half of it left to chance."""
-    full = min(most_s, first_s * 2 ** min(attempt, 30))
+    full = min(most_s, first_s * 2.0 ** min(attempt, 30))
     return full * (0.5 + clock.chance.random() / 2)

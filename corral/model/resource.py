@@ -91,7 +91,8 @@ def decode(document: bytes | str) -> Resource:
 
     raises  msgspec.ValidationError: unknown kind, or a field of the wrong type
     """
-    return _decoder().decode(document)
+    resource: Resource = _decoder().decode(document)
+    return resource
 
 
 _DECODERS: Final[dict[int, msgspec.json.Decoder[Any]]] = {}  # by the number of kinds known

@@ -123,7 +123,7 @@ class Store(Protocol):
         """
 
     def changes(self, since: int) -> AsyncIterator[tuple[Change, ...]]:
-        """Batches of changes after revision `since`, in order, without end.
+        """Batches of changes after revision `since`, in order, without end. No batch ends inside a commit.
 
         raises  Compacted: the log does not reach back that far
         """

@@ -1,0 +1,86 @@
+"""Indexes: by what, besides id and name, the mirror finds resources quickly.
+
+In this room   INDEXES, a table of small functions by kind and name of the index
+Comes in       a resource
+Goes out       the values it is to be found under; none: not in this index
+Always true    a function looks at its resource only, so an index can be built anew at any time
+Next door      shelf.py keeps the indexes; mirror.select() asks them
+Start here     INDEXES
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+from corral.model.event import Event
+from corral.model.image import Image
+from corral.model.operation import Operation
+from corral.model.resource import Resource
+from corral.model.token import JoinToken, Token
+from corral.model.vm import VM
+from corral.model.volume import Volume
+
+R = TypeVar("R", bound=Resource)
+Values = Callable[[Any], Iterable[str]]  # Any: each takes its own kind, as declare() checks
+INDEXES: Final[dict[type[Resource], Mapping[str, Values]]] = {}
+
+
+def declare(kind: type[R], **values: Callable[[R], Iterable[str]]) -> None:
+    INDEXES[kind] = values
+
+
+def phase(resource: Resource) -> tuple[str, ...]:
+    """The phase or state of any kind that has one."""
+    status = getattr(resource, "status", None)
+    short = getattr(status, "phase", None) or getattr(status, "state", None)
+    return (str(short),) if short else ()
+
+
+def label(resource: Resource) -> list[str]:
+    """`key=value` for each label."""
+    return [f"{key}={value}" for key, value in resource.labels.items()]
+
+
+EVERY_KIND: Final[Mapping[str, Values]] = {
+    "phase": phase,
+    "label": label,
+    "project": lambda resource: (resource.project,),
+    "deleting": lambda resource: ("yes",) if resource.deleting else (),
+}
+
+
+def indexes_of(kind: type[Resource]) -> dict[str, Values]:
+    return {**EVERY_KIND, **INDEXES.get(kind, {})}
+
+
+def present(*values: str | None) -> tuple[str, ...]:
+    """Those values that there are."""
+    return tuple(value for value in values if value)
+
+
+declare(
+    VM,
+    node=lambda vm: (*vm.claimed_on, *vm.status.traces),  # where anything of it may be
+    claimed=lambda vm: vm.claimed_on,  # where it holds capacity
+    volume=lambda vm: [disk.volume for disk in vm.spec.disks],
+    network=lambda vm: [nic.network for nic in vm.spec.nics],
+)
+declare(
+    Volume,
+    node=lambda volume: present(volume.status.node),
+    pool=lambda volume: (volume.spec.pool,),
+    image=lambda volume: present(volume.spec.image),
+    vm=lambda volume: present(volume.spec.vm),
+)
+declare(
+    Image,
+    node=lambda image: [copy.node for copy in image.status.copies.values()],
+    pool=lambda image: [copy.pool for copy in image.status.copies.values()],
+)
+declare(
+    Operation,
+    target=lambda operation: (operation.spec.target.id,),
+    open=lambda operation: () if operation.ended else (operation.spec.target.id,),
+)
+declare(Event, about=lambda event: (event.spec.about.id,))
+declare(Token, sha256=lambda token: (token.spec.sha256,))
+declare(JoinToken, sha256=lambda token: (token.spec.sha256,))

@@ -1,0 +1,113 @@
+"""A shelf of the mirror: all resources of one kind, in order and indexed.
+
+In this room   Shelf
+Comes in       resources as put and removed
+Goes out       lists, sorted by id, which is the order of creation
+Always true    what is put and removed one by one equals what is filled in at once
+Next door      indexes.py says by what to index; mirror.py has one shelf a kind
+Start here     Shelf.put()
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+from corral.model.resource import Resource
+from corral.store.indexes import Values, indexes_of
+
+Ids = tuple[str, ...]  # sorted; a tuple, so that copies of a shelf can share it
+
+
+class Shelf:
+    """All resources of one kind."""
+
+    def __init__(self, kind: type[Resource]) -> None:
+        self._indexes = indexes_of(kind)
+        self._ids: list[str] = []  # sorted
+        self._rows: list[Resource] = []  # in the same order
+        self._names: dict[tuple[str, str], str] = {}  # id by project and name
+        self._under: dict[str, dict[str, Ids]] = {index: {} for index in self._indexes}  # ids by value
+
+    def fill(self, resources: Iterable[Resource]) -> None:
+        """Take all of them at once; the shelf is empty before."""
+        self._rows = sorted(resources, key=lambda resource: resource.id)
+        self._ids = [resource.id for resource in self._rows]
+        self._names = {(r.project, r.name): r.id for r in self._rows}
+        for index, values in self._indexes.items():
+            gathered: dict[str, list[str]] = {}
+            for resource in self._rows:
+                for value in dict.fromkeys(values(resource)):
+                    gathered.setdefault(value, []).append(resource.id)
+            self._under[index] = {value: tuple(ids) for value, ids in gathered.items()}
+
+    def put(self, resource: Resource) -> None:
+        place, old = self._look(resource.id)
+        if old is not None:
+            self._rows[place] = resource
+        else:
+            self._ids.insert(place, resource.id)
+            self._rows.insert(place, resource)
+        self._rename(old, resource)
+        self._index(resource.id, old, resource)
+
+    def remove(self, id: str) -> None:
+        place, old = self._look(id)
+        assert old is not None, f"{id} is not here"
+        del self._ids[place], self._rows[place]
+        self._rename(old, None)
+        self._index(id, old, None)
+
+    def all(self) -> list[Resource]:
+        return self._rows.copy()
+
+    def named(self, project: str, name: str) -> str | None:
+        return self._names.get((project, name))
+
+    def under(self, index: str, value: str) -> Ids:
+        """Ids found under a value. Raises KeyError: no such index."""
+        return self._under[index].get(value, ())
+
+    def copy(self) -> "Shelf":
+        other = Shelf.__new__(Shelf)
+        other._indexes = self._indexes
+        other._ids, other._rows, other._names = self._ids.copy(), self._rows.copy(), self._names.copy()
+        other._under = {index: under.copy() for index, under in self._under.items()}
+        return other
+
+    def _look(self, id: str) -> tuple[int, Resource | None]:
+        """Where it is, or would be."""
+        place = bisect_left(self._ids, id)
+        here = place < len(self._ids) and self._ids[place] == id
+        return place, self._rows[place] if here else None
+
+    def _rename(self, old: Resource | None, new: Resource | None) -> None:
+        if old is not None and self._names.get((old.project, old.name)) == old.id:
+            del self._names[old.project, old.name]  # unless another has taken it in the same commit
+        if new is not None:
+            self._names[new.project, new.name] = new.id
+
+    def _index(self, id: str, old: Resource | None, new: Resource | None) -> None:
+        for index, values in self._indexes.items():
+            before, after = _values(values, old), _values(values, new)
+            if before == after:
+                continue
+            under = self._under[index]
+            for value in before:
+                if value not in after:
+                    _drop(under, value, id)
+            for value in after:
+                if value not in before:
+                    ids = under.get(value, ())
+                    place = bisect_left(ids, id)
+                    under[value] = (*ids[:place], id, *ids[place:])
+
+
+def _values(values: Values, resource: Resource | None) -> Sequence[str]:
+    return () if resource is None else tuple(dict.fromkeys(values(resource)))
+
+
+def _drop(under: dict[str, Ids], value: str, id: str) -> None:
+    ids = tuple(other for other in under[value] if other != id)
+    if ids:
+        under[value] = ids
+    else:
+        del under[value]
