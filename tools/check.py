@@ -33,7 +33,8 @@ def passes(name: str, command: tuple[str, ...]) -> bool:
 
 def main() -> int:
     os.chdir(Path(__file__).parent.parent)
-    return 0 if all([passes(name, command) for name, command in CHECKS]) else 1
+    results = [passes(name, command) for name, command in CHECKS]  # all of them, also after a failure
+    return 0 if all(results) else 1
 
 
 if __name__ == "__main__":
