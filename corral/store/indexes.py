@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from corral.model.event import Event
 from corral.model.image import Image
 from corral.model.operation import Operation
+from corral.model.port import Port
 from corral.model.resource import Resource
 from corral.model.token import JoinToken, Token
 from corral.model.vm import VM
@@ -63,6 +64,7 @@ declare(
     claimed=lambda vm: vm.claimed_on,  # where it holds capacity
     volume=lambda vm: [disk.volume for disk in vm.spec.disks],
     network=lambda vm: [nic.network for nic in vm.spec.nics],
+    unplaced=lambda vm: () if vm.status.node or vm.deleting else ("yes",),
 )
 declare(
     Volume,
@@ -81,6 +83,7 @@ declare(
     target=lambda operation: (operation.spec.target.id,),
     open=lambda operation: () if operation.ended else (operation.spec.target.id,),
 )
+declare(Port, vm=lambda port: (port.spec.vm,), network=lambda port: (port.spec.network,))
 declare(Event, about=lambda event: (event.spec.about.id,))
 declare(Token, sha256=lambda token: (token.spec.sha256,))
 declare(JoinToken, sha256=lambda token: (token.spec.sha256,))

@@ -122,6 +122,9 @@ class Store(Protocol):
                  StoreFailed: disk full or broken; nothing was written
         """
 
+    async def revision(self) -> int:
+        """The newest revision that anyone can have been told of."""
+
     def changes(self, since: int) -> AsyncIterator[tuple[Change, ...]]:
         """Batches of changes after revision `since`, in order, without end. No batch ends inside a commit.
 

@@ -68,6 +68,10 @@ class MemoryStore:
         await self.disturbance.after(changes)
         return tuple(change.resource for change in changes)
 
+    async def revision(self) -> int:
+        self._check_open()
+        return self._ledger.revision
+
     async def changes(self, since: int) -> AsyncIterator[tuple[Change, ...]]:
         while True:
             while batch := self._log.after(since):

@@ -152,12 +152,17 @@ class Mirror:
         """
         known = self._by_id.get(id_or_name)
         if not isinstance(known, kind):
-            shelf = self._shelves.get(kind.__name__)
-            id = shelf.named(project, id_or_name) if shelf else None
-            known = self._by_id.get(id) if id is not None else None
+            known = self.named(kind, id_or_name, project)
         if not isinstance(known, kind):
             raise NotFound(kind.__name__, id_or_name)
         return known
+
+    def named(self, kind: type[R], name: str, project: str = "default") -> R | None:
+        """The resource of this kind with this name, if there is one."""
+        shelf = self._shelves.get(kind.__name__)
+        id = shelf.named(project, name) if shelf else None
+        known = self._by_id.get(id) if id is not None else None
+        return known if isinstance(known, kind) else None
 
     def list(self, kind: type[R]) -> builtins.list[R]:
         """All of this kind, in order of creation. The list is the caller's own."""

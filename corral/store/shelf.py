@@ -8,13 +8,13 @@ Next door      indexes.py says by what to index; mirror.py has one shelf a kind
 Start here     Shelf.put()
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 
 from corral.model.resource import Resource
 from corral.store.indexes import Values, indexes_of
 
-Ids = tuple[str, ...]  # sorted; a tuple, so that copies of a shelf can share it
+Bucket = list[str]  # ids under one value of an index, sorted
 
 
 class Shelf:
@@ -25,7 +25,8 @@ class Shelf:
         self._ids: list[str] = []  # sorted
         self._rows: list[Resource] = []  # in the same order
         self._names: dict[tuple[str, str], str] = {}  # id by project and name
-        self._under: dict[str, dict[str, Ids]] = {index: {} for index in self._indexes}  # ids by value
+        self._under: dict[str, dict[str, Bucket]] = {index: {} for index in self._indexes}  # by value
+        self._own: set[tuple[str, str]] = set()  # index and value of buckets that no copy shares
 
     def fill(self, resources: Iterable[Resource]) -> None:
         """Take all of them at once; the shelf is empty before."""
@@ -33,11 +34,11 @@ class Shelf:
         self._ids = [resource.id for resource in self._rows]
         self._names = {(r.project, r.name): r.id for r in self._rows}
         for index, values in self._indexes.items():
-            gathered: dict[str, list[str]] = {}
+            under = self._under[index] = {}
             for resource in self._rows:
                 for value in dict.fromkeys(values(resource)):
-                    gathered.setdefault(value, []).append(resource.id)
-            self._under[index] = {value: tuple(ids) for value, ids in gathered.items()}
+                    under.setdefault(value, []).append(resource.id)
+            self._own.update((index, value) for value in under)
 
     def put(self, resource: Resource) -> None:
         place, old = self._look(resource.id)
@@ -62,15 +63,18 @@ class Shelf:
     def named(self, project: str, name: str) -> str | None:
         return self._names.get((project, name))
 
-    def under(self, index: str, value: str) -> Ids:
-        """Ids found under a value. Raises KeyError: no such index."""
+    def under(self, index: str, value: str) -> Sequence[str]:
+        """Ids found under a value, sorted; not to be kept. Raises KeyError: no such index."""
         return self._under[index].get(value, ())
 
     def copy(self) -> "Shelf":
+        """A shelf of its own. Buckets stay shared until either side changes one."""
+        self._own = set()
         other = Shelf.__new__(Shelf)
         other._indexes = self._indexes
         other._ids, other._rows, other._names = self._ids.copy(), self._rows.copy(), self._names.copy()
         other._under = {index: under.copy() for index, under in self._under.items()}
+        other._own = set()
         return other
 
     def _look(self, id: str) -> tuple[int, Resource | None]:
@@ -90,24 +94,28 @@ class Shelf:
             before, after = _values(values, old), _values(values, new)
             if before == after:
                 continue
-            under = self._under[index]
             for value in before:
                 if value not in after:
-                    _drop(under, value, id)
+                    self._drop(index, value, id)
             for value in after:
                 if value not in before:
-                    ids = under.get(value, ())
-                    place = bisect_left(ids, id)
-                    under[value] = (*ids[:place], id, *ids[place:])
+                    insort(self._bucket(index, value), id)
+
+    def _drop(self, index: str, value: str, id: str) -> None:
+        bucket = self._bucket(index, value)
+        del bucket[bisect_left(bucket, id)]
+        if not bucket:
+            del self._under[index][value]
+            self._own.discard((index, value))
+
+    def _bucket(self, index: str, value: str) -> Bucket:
+        """The bucket, to be changed."""
+        under = self._under[index]
+        if (index, value) not in self._own:
+            under[value] = under.get(value, []).copy()
+            self._own.add((index, value))
+        return under[value]
 
 
 def _values(values: Values, resource: Resource | None) -> Sequence[str]:
     return () if resource is None else tuple(dict.fromkeys(values(resource)))
-
-
-def _drop(under: dict[str, Ids], value: str, id: str) -> None:
-    ids = tuple(other for other in under[value] if other != id)
-    if ids:
-        under[value] = ids
-    else:
-        del under[value]

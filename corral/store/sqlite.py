@@ -65,6 +65,10 @@ class SqliteStore:
         answer: asyncio.Future[tuple[Resource, ...]] = self._bind().create_future()
         return await self._ask(CommitJob(answer, writes, expect or {}, fence), answer)
 
+    async def revision(self) -> int:
+        self._bind()
+        return self._log.revision
+
     async def changes(self, since: int) -> AsyncIterator[tuple[Change, ...]]:
         self._bind()
         while True:
