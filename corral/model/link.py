@@ -10,6 +10,7 @@ Start here     Assignment
 """
 
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -239,8 +240,8 @@ class OpenConsole(Struct, frozen=True, kw_only=True, tag="console"):
 
 ServerMessage = Welcome | Assign | Ack | OpenConsole
 
-_AGENT: Final = msgspec.json.Decoder(AgentMessage)
-_SERVER: Final = msgspec.json.Decoder(ServerMessage)
+_AGENT: Final[msgspec.json.Decoder[AgentMessage]] = msgspec.json.Decoder(AgentMessage)
+_SERVER: Final[msgspec.json.Decoder[ServerMessage]] = msgspec.json.Decoder(ServerMessage)
 
 
 def encode_message(message: AgentMessage | ServerMessage) -> bytes:
@@ -257,8 +258,6 @@ def decode_server_message(document: bytes) -> ServerMessage:
 
 def digest(document: Struct) -> str:
     """64 bits that tell whether two sides hold the same document."""
-    from hashlib import blake2b
-
     return blake2b(msgspec.json.encode(document, order="deterministic"), digest_size=8).hexdigest()
 
 

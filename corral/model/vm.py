@@ -39,13 +39,19 @@ _LIVE = frozenset(
 VM_PHASE_NEXT: Final[Mapping[VMPhase, frozenset[VMPhase]]] = {
     VMPhase.PENDING: frozenset({VMPhase.PREPARING, VMPhase.DELETING}) | _LIVE,
     VMPhase.PREPARING: frozenset({VMPhase.PENDING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
-    VMPhase.STARTING: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
-    VMPhase.RUNNING: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
+    VMPhase.STARTING: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING})
+    | _LIVE,
+    VMPhase.RUNNING: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING})
+    | _LIVE,
     VMPhase.MIGRATING: frozenset({VMPhase.PREPARING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
-    VMPhase.PAUSED: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
-    VMPhase.STOPPING: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
-    VMPhase.STOPPED: frozenset({VMPhase.PENDING, VMPhase.PREPARING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
-    VMPhase.FAILED: frozenset({VMPhase.PENDING, VMPhase.PREPARING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
+    VMPhase.PAUSED: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING})
+    | _LIVE,
+    VMPhase.STOPPING: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING})
+    | _LIVE,
+    VMPhase.STOPPED: frozenset({VMPhase.PENDING, VMPhase.PREPARING, VMPhase.UNKNOWN, VMPhase.DELETING})
+    | _LIVE,
+    VMPhase.FAILED: frozenset({VMPhase.PENDING, VMPhase.PREPARING, VMPhase.UNKNOWN, VMPhase.DELETING})
+    | _LIVE,
     VMPhase.UNKNOWN: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.DELETING}) | _LIVE,
     VMPhase.DELETING: frozenset(),
 }  # a phase may always stay as it is
@@ -152,6 +158,7 @@ class VMReport(Struct, frozen=True, kw_only=True):
 
     state: DomainState
     stint: int = 0  # VmAssignment.stint that this answers: an older one proves nothing
+    role: str = ""  # VmAssignment.role that it acts in
     generation: int = 0  # of the definition in place; 0: none
     boot: int = 0  # the last VMSpec.boot that this node carried out
     reason: StopReason = StopReason.NONE

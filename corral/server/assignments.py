@@ -10,7 +10,7 @@ Start here     assignment()
 
 from collections.abc import Iterator
 
-from corral.model.ids import NodeId, PoolId
+from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, VmId, VolumeId
 from corral.model.image import Image, ImageCopy
 from corral.model.link import (
     Assignment,
@@ -46,7 +46,11 @@ def assignment(mirror: Mirror, node: NodeId, key: str) -> Assignment | None:
         case Volume() as volume:
             return _volume(mirror, node, volume)
         case StoragePool() as pool:
-            return PoolAssignment(pool=PoolId(pool.id), path=pool.spec.path, shared=pool.spec.shared) if pool.on(node) else None
+            return (
+                PoolAssignment(pool=PoolId(pool.id), path=pool.spec.path, shared=pool.spec.shared)
+                if pool.on(node)
+                else None
+            )
         case Network() as network:
             return _network(mirror, node, network)
     return None
@@ -104,10 +108,15 @@ def _vm(mirror: Mirror, node: NodeId, vm: VM) -> VmAssignment | None:
     as_what = role(vm, node)
     if as_what is VmRole.NONE:
         return VmAssignment(
-            vm=vm.id, name=vm.name, role=as_what, generation=vm.generation, stint=vm.status.stint, running=False
+            vm=VmId(vm.id),
+            name=vm.name,
+            role=as_what,
+            generation=vm.generation,
+            stint=vm.status.stint,
+            running=False,
         )
     return VmAssignment(
-        vm=vm.id,
+        vm=VmId(vm.id),
         name=vm.name,
         role=as_what,
         generation=vm.generation,
@@ -170,7 +179,7 @@ def _volume(mirror: Mirror, node: NodeId, volume: Volume) -> VolumeAssignment | 
         return None
     image = mirror.get(volume.spec.image) if volume.spec.image else None
     return VolumeAssignment(
-        volume=volume.id,
+        volume=VolumeId(volume.id),
         pool=volume.spec.pool,
         pool_path=pool.spec.path,
         size_bytes=volume.spec.size_bytes,
@@ -181,7 +190,9 @@ def _volume(mirror: Mirror, node: NodeId, volume: Volume) -> VolumeAssignment | 
 
 def _source(image: Image) -> ImageSource:
     status = image.status
-    return ImageSource(image=image.id, sha256=status.sha256, format=status.format, size_bytes=status.size_bytes)
+    return ImageSource(
+        image=ImageId(image.id), sha256=status.sha256, format=status.format, size_bytes=status.size_bytes
+    )
 
 
 def _image(mirror: Mirror, node: NodeId, key: str) -> ImageAssignment | None:
@@ -190,7 +201,9 @@ def _image(mirror: Mirror, node: NodeId, key: str) -> ImageAssignment | None:
     if not isinstance(image, Image) or not image.deleting or not isinstance(pool, StoragePool):
         return None
     copy = _copy(image, pool_id, node)
-    return ImageAssignment(image=image.id, pool=copy.pool, pool_path=pool.spec.path) if copy else None
+    return (
+        ImageAssignment(image=ImageId(image.id), pool=copy.pool, pool_path=pool.spec.path) if copy else None
+    )
 
 
 def _copy(image: Image, pool: str, node: NodeId) -> ImageCopy | None:
@@ -201,7 +214,7 @@ def _network(mirror: Mirror, node: NodeId, network: Network) -> NetworkAssignmen
     if not network.on(node):
         return None
     return NetworkAssignment(
-        network=network.id,
+        network=NetworkId(network.id),
         bridge=network.spec.bridge,
         mtu=network.spec.mtu,
         subnet=network.spec.subnet,

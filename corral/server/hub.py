@@ -232,8 +232,8 @@ class Hub:
         """Mark the nodes that had to do with the VM until now: it may not name them any more."""
         keys = (vm.id, *(nic.network for nic in vm.spec.nics))
         for node in self.vm_nodes.get(VmId(vm.id), ()):
-            if session := self.sessions.get(node):
-                session.mark(keys)
+            for key in keys:
+                self._mark(node, key)
         if removed:
             self.vm_nodes.pop(VmId(vm.id), None)
             self.vm_facts_now.pop(VmId(vm.id), None)

@@ -114,5 +114,3 @@ def _status(resource: R, **fields: object) -> Iterator[R]:
     new = msgspec.structs.replace(old, **fields)
     if new != old:
         yield resource.having(status=new)
-
-

@@ -72,15 +72,17 @@ class Desk:
             try:
                 return await self._commit(change, operation, asking)
             except (Conflict, NameTaken) as error:
-                if isinstance(error, NameTaken) and error.context.get("kind") not in ("Port", "RequestRecord"):
+                if isinstance(error, NameTaken) and error.context.get("kind") not in (
+                    "Port",
+                    "RequestRecord",
+                ):
                     raise
                 await self.catch_up()
         raise Unavailable("too many changes at once to the same resource", hint="Try again.")
 
     async def catch_up(self) -> None:
         """Let the mirror see what is committed by now."""
-        await self.mirror.wait_for(self.mirror.revision)
-        await self.clock.sleep(0.002)
+        await self.mirror.wait_for(await self.store.revision())
 
     async def _commit(self, change: Change, operation: Operation, asking: Asking) -> Operation:
         writes: list[Write] = [*change.writes, Put(operation)]
@@ -135,7 +137,8 @@ class Desk:
             return None
         if record.spec.sha256 != asking.fingerprint:
             raise KeyReused(
-                "this Idempotency-Key came with another request before", hint="Use a new key for each request."
+                "this Idempotency-Key came with another request before",
+                hint="Use a new key for each request.",
             )
         operation = msgspec.json.decode(record.spec.answer, type=Operation)
         now = self.mirror.get(operation.id)
@@ -150,7 +153,10 @@ def record_id(asking: Asking) -> str:
 def check_name(name: str, field: str = "name") -> None:
     if not NAME.fullmatch(name):
         raise Invalid(
-            field, name, "a name", hint="Use 1 to 63 lower-case letters, digits, dashes and dots, not at the ends."
+            field,
+            name,
+            "a name",
+            hint="Use 1 to 63 lower-case letters, digits, dashes and dots, not at the ends.",
         )
 
 

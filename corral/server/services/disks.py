@@ -47,7 +47,9 @@ def new_volumes(
             used.append(volume)
         else:
             name = f"{ask.name}-{number}"
-            volume = plan_volume(name, ask.project, disk.pool, disk.image, disk.size, mirror, clock, field + ".", vm)
+            volume = plan_volume(
+                name, ask.project, disk.pool, disk.image, disk.size, mirror, clock, field + ".", vm
+            )
             new.append(volume)
         disks.append(Disk(volume=VolumeId(volume.id)))
     return tuple(new), tuple(disks), tuple(used)
@@ -110,7 +112,7 @@ def the_pool(name: str, mirror: Mirror, field: str) -> StoragePool:
 
 def users_of(volume: Volume, mirror: Mirror) -> Sequence[VM]:
     """VMs that have the volume as a disk."""
-    return [vm for vm in mirror.select(VM, "volume", volume.id)]
+    return mirror.select(VM, "volume", volume.id)
 
 
 def _existing(disk: NewDisk, field: str, mirror: Mirror) -> Volume:

@@ -99,5 +99,7 @@ def _address(nic: NewNic, network: Network, addresses: Addresses, field: str) ->
     if not inside:
         raise Invalid(field, nic.address, f"an address in {subnet.cidr}")
     if addresses.mirror.named(Port, port_name(network, nic.address)):
-        raise NoAddress(f"{nic.address} is taken", hint="Leave it out to get the next free one.", network=network.id)
+        raise NoAddress(
+            f"{nic.address} is taken", hint="Leave it out to get the next free one.", network=network.id
+        )
     return nic.address

@@ -19,7 +19,9 @@ class NotCancellable(CorralError):
     status = 409
 
     def __init__(self, operation: Operation, why: str) -> None:
-        super().__init__(f"{operation.spec.verb} of {operation.spec.target.name} {why}", operation=operation.id)
+        super().__init__(
+            f"{operation.spec.verb} of {operation.spec.target.name} {why}", operation=operation.id
+        )
 
 
 class Operations:

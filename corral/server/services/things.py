@@ -58,7 +58,9 @@ class Things:
     def _new(self, resource: Resource, *, done: bool) -> Change:
         check_name(resource.name)
         check_labels(resource.labels)
-        return Change(target=resource, writes=(Put(resource),), expect={resource.id: 0}, verb=Verb.CREATE, done=done)
+        return Change(
+            target=resource, writes=(Put(resource),), expect={resource.id: 0}, verb=Verb.CREATE, done=done
+        )
 
     def _replace(self, old: R, new: R, verb: Verb, *, done: bool) -> Change:
         check_labels(new.labels)
@@ -86,7 +88,9 @@ class Volumes(Things):
         return await self.desk.submit(asking, lambda: self._create(ask))
 
     async def update(self, volume: str, ask: UpdateLabels, asking: Asking) -> Operation:
-        return await self.desk.submit(asking, lambda: self._relabel(self.mirror.find(Volume, volume), ask.labels))
+        return await self.desk.submit(
+            asking, lambda: self._relabel(self.mirror.find(Volume, volume), ask.labels)
+        )
 
     async def delete(self, volume: str, asking: Asking) -> Operation:
         return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(Volume, volume)))
@@ -110,7 +114,9 @@ class Images(Things):
         return await self.desk.submit(asking, lambda: self._create(ask))
 
     async def update(self, image: str, ask: UpdateLabels, asking: Asking) -> Operation:
-        return await self.desk.submit(asking, lambda: self._relabel(self.mirror.find(Image, image), ask.labels))
+        return await self.desk.submit(
+            asking, lambda: self._relabel(self.mirror.find(Image, image), ask.labels)
+        )
 
     async def delete(self, image: str, asking: Asking) -> Operation:
         return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(Image, image)))
@@ -145,7 +151,9 @@ class Pools(Things):
         return await self.desk.submit(asking, lambda: self._create(ask))
 
     async def update(self, pool: str, ask: UpdateLabels, asking: Asking) -> Operation:
-        return await self.desk.submit(asking, lambda: self._relabel(self.mirror.find(StoragePool, pool), ask.labels))
+        return await self.desk.submit(
+            asking, lambda: self._relabel(self.mirror.find(StoragePool, pool), ask.labels)
+        )
 
     async def delete(self, pool: str, asking: Asking) -> Operation:
         return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(StoragePool, pool)))
@@ -179,7 +187,9 @@ class Networks(Things):
         return await self.desk.submit(asking, lambda: self._create(ask))
 
     async def update(self, network: str, ask: UpdateLabels, asking: Asking) -> Operation:
-        return await self.desk.submit(asking, lambda: self._relabel(self.mirror.find(Network, network), ask.labels))
+        return await self.desk.submit(
+            asking, lambda: self._relabel(self.mirror.find(Network, network), ask.labels)
+        )
 
     async def delete(self, network: str, asking: Asking) -> Operation:
         return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(Network, network)))
@@ -206,9 +216,8 @@ class Networks(Things):
         return self._new(network, done=False)
 
     def _delete(self, network: Network) -> Change:
-        for vm in self.mirror.list(VM):
-            if any(nic.network == network.id for nic in vm.spec.nics):
-                raise InUse("Network", network.name, f"VM {vm.name}")
+        if vms := self.mirror.select(VM, "network", network.id):
+            raise InUse("Network", network.name, f"VM {vms[0].name}")
         return self._gone(network)
 
 
@@ -227,7 +236,9 @@ class Nodes(Things):
         if ask.cordoned is not UNSET:
             spec = msgspec.structs.replace(spec, cordoned=ask.cordoned)
         if ask.reserve_memory is not UNSET:
-            spec = msgspec.structs.replace(spec, reserve_memory_bytes=parse_size(ask.reserve_memory, "reserve_memory"))
+            spec = msgspec.structs.replace(
+                spec, reserve_memory_bytes=parse_size(ask.reserve_memory, "reserve_memory")
+            )
         for field in ("cpu_overcommit", "memory_overcommit"):
             ratio = getattr(ask, field)
             if ratio is UNSET:
@@ -251,7 +262,9 @@ def check_subnet(subnet: Subnet) -> None:
     try:
         network = ip_network(subnet.cidr)
     except ValueError as error:
-        raise Invalid("subnet.cidr", subnet.cidr, "an IPv4 network like 10.78.0.0/24", hint=str(error)) from None
+        raise Invalid(
+            "subnet.cidr", subnet.cidr, "an IPv4 network like 10.78.0.0/24", hint=str(error)
+        ) from None
     for field in ("first", "last", "gateway"):
         value = getattr(subnet, field)
         if field == "gateway" and not value:

@@ -46,7 +46,11 @@ class Tokens:
 
     def _delete(self, token: Token) -> Change:
         return Change(
-            target=token, writes=(Remove(token.id),), expect={token.id: token.revision}, verb=Verb.DELETE, done=True
+            target=token,
+            writes=(Remove(token.id),),
+            expect={token.id: token.revision},
+            verb=Verb.DELETE,
+            done=True,
         )
 
 

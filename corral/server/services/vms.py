@@ -57,6 +57,19 @@ class NotRunning(CorralError):
         )
 
 
+class Migrating(CorralError):
+    """The VM is moving to another node."""
+
+    code = "vm.migrating"
+    status = 409
+    retryable = True
+
+    def __init__(self, vm: VM) -> None:
+        super().__init__(
+            f"VM {vm.name} is migrating", hint="Wait until it has arrived, or cancel the migration.", vm=vm.id
+        )
+
+
 class VMs:
     """Requests about VMs."""
 
@@ -170,6 +183,8 @@ class VMs:
         return msgspec.structs.replace(change, deadline_s=timeout_s + 120.0)
 
     def _restart(self, vm: VM, force: bool) -> Change:
+        if vm.status.migration:
+            raise Migrating(vm)
         return self._change(
             vm,
             Verb.RESTART,
@@ -200,12 +215,19 @@ class VMs:
         if keep_volumes:
             for volume in self.mirror.select(Volume, "vm", vm.id):
                 writes.append(
-                    Put(volume.having(spec=msgspec.structs.replace(volume.spec, vm=None), generation=volume.generation + 1))
+                    Put(
+                        volume.having(
+                            spec=msgspec.structs.replace(volume.spec, vm=None),
+                            generation=volume.generation + 1,
+                        )
+                    )
                 )
                 expect[volume.id] = volume.revision
         return Change(target=gone, writes=tuple(writes), expect=expect, verb=Verb.DELETE)
 
-    def _change(self, vm: VM, verb: Verb, *, boot: int | None = None, done: bool = False, **spec: object) -> Change:
+    def _change(
+        self, vm: VM, verb: Verb, *, boot: int | None = None, done: bool = False, **spec: object
+    ) -> Change:
         """A new generation of the VM with these fields of its spec replaced."""
         if boot is not None:
             spec["boot"] = boot
@@ -223,4 +245,6 @@ class VMs:
 def _runs(vm: VM) -> bool:
     """Whether its node says that it runs. A VM on a silent node is not known to."""
     report = vm.report
-    return vm.status.phase is not VMPhase.UNKNOWN and report is not None and report.state is DomainState.RUNNING
+    return (
+        vm.status.phase is not VMPhase.UNKNOWN and report is not None and report.state is DomainState.RUNNING
+    )

@@ -1,0 +1,55 @@
+"""Image controller: takes an image's copies out of the pools, then its bytes off the server."""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+
+import msgspec
+
+from corral.controllers.desk import LeaderDesk, Seat
+from corral.model.image import Image, ImageCopy, ImagePhase
+from corral.model.volume import ObjectState
+from corral.store.interface import Change, Remove
+from corral.store.mirror import Mirror
+
+
+def copies_left(image: Image, mirror: Mirror) -> dict[str, ImageCopy]:
+    """Copies that may still be in a pool: not reported gone, on a node and in a pool that exist."""
+    return {
+        key: copy
+        for key, copy in image.status.copies.items()
+        if mirror.get(copy.node)
+        and mirror.get(copy.pool)
+        and not (copy.report and copy.report.state is ObjectState.ABSENT and not copy.report.wanted)
+    }
+
+
+class ImageController(Seat):
+    """One key an image."""
+
+    name = "image"
+    workers = 2
+
+    def __init__(self, desk: LeaderDesk, forget: Callable[[str], Awaitable[None]] | None = None) -> None:
+        super().__init__(desk)
+        self.forget = forget  # removes the server's own bytes
+
+    def all_keys(self) -> Iterable[str]:
+        return [i.id for i in self.mirror.list(Image)]
+
+    def keys(self, change: Change) -> Iterator[str]:
+        if isinstance(change.resource, Image):
+            yield change.resource.id
+
+    async def reconcile(self, key: str) -> float | None:
+        image = self.mirror.get(key)
+        if not isinstance(image, Image) or not image.deleting:
+            return None
+        copies = copies_left(image, self.mirror)
+        if not copies:
+            if self.forget:
+                await self.forget(image.id)
+            await self.desk.commit([Remove(image.id)], {image.id: image.revision})
+            return None
+        status = msgspec.structs.replace(image.status, copies=copies, phase=ImagePhase.DELETING)
+        if status != image.status:
+            await self.desk.replace(image.having(status=status))
+        return None

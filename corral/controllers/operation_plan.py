@@ -1,0 +1,266 @@
+"""Operation planning: how far a request is, judged by its target.
+
+In this room   pure functions: what an operation's target says about it
+Comes in       an operation, its target (None: gone), the time
+Goes out       the operation's next status
+Always true    every operation ends: as asked, as failed, as cancelled, or at its deadline
+Next door      operation.py carries plans out
+Start here     judge()
+"""
+
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct
+
+from corral.errors import DeadlinePassed
+from corral.model.network import Network
+from corral.model.node import Node
+from corral.model.operation import Operation, OperationState, OperationStatus, Step, Verb
+from corral.model.pool import StoragePool
+from corral.model.resource import Resource, Trouble
+from corral.model.vm import VM, DomainState, VMPhase
+from corral.model.volume import Volume, VolumePhase
+
+PATIENCE_S = 20.0  # for a node that fails and tries again, before the operation is called failed
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What the target says about the operation now."""
+
+    state: OperationState = OperationState.RUNNING
+    step: str = ""  # what is being done
+    progress: float = 0.0
+    waiting_for: str = ""
+    error: Trouble | None = None
+    result: dict[str, str | int | float] = {}
+    failing_since: float | None = None  # Unix time; a trouble that may pass by itself
+
+
+DONE = Verdict(state=OperationState.SUCCEEDED, progress=1.0)
+CANCELLED = Verdict(state=OperationState.CANCELLED)
+
+
+def judge(op: Operation, target: Resource | None, nodes: tuple[Node, ...], now_s: float) -> OperationStatus:
+    """The operation's next status. `nodes`: those that a new pool or network has to be ready on."""
+    verdict = _verdict(op, target, nodes)
+    if verdict.failing_since is not None and now_s - max(verdict.failing_since, op.created_at) > PATIENCE_S:
+        verdict = Verdict(state=OperationState.FAILED, step=verdict.step, error=verdict.error)
+    if verdict.state is OperationState.RUNNING and now_s >= op.created_at + op.spec.deadline_s:
+        verdict = Verdict(state=OperationState.FAILED, step=verdict.step, error=_late(op, verdict, now_s))
+    return _status(op.status, verdict, now_s)
+
+
+def looks_again_s(op: Operation, status: OperationStatus, target: Resource | None, now_s: float) -> float:
+    """Seconds until time alone may end it."""
+    left = op.created_at + op.spec.deadline_s - now_s
+    return max(0.05, min(left, 1.0 if status.error else left))
+
+
+def _verdict(op: Operation, target: Resource | None, nodes: tuple[Node, ...]) -> Verdict:
+    if target is None:
+        return _target_gone(op)
+    if target.deleting and op.spec.verb is not Verb.DELETE:
+        return (
+            Verdict(step="undo", waiting_for="its deletion")
+            if op.spec.cancel
+            else _superseded("it was deleted")
+        )
+    match target:
+        case VM() as vm:
+            return _VM_VERBS[op.spec.verb](op, vm)
+        case Volume() as volume:
+            return _volume(op, volume)
+        case StoragePool():
+            return _on_nodes(op, [(n, n.status.pools.get(target.id)) for n in nodes])
+        case Network():
+            return _on_nodes(op, [(n, n.status.networks.get(target.id)) for n in nodes])
+    return Verdict(step="delete", waiting_for="its copies") if op.spec.verb is Verb.DELETE else DONE
+
+
+def _target_gone(op: Operation) -> Verdict:
+    if op.spec.verb is Verb.DELETE:
+        return DONE
+    return CANCELLED if op.spec.cancel else _superseded("it was deleted")
+
+
+def _superseded(why: str) -> Verdict:
+    error = Trouble(code="operation.superseded", message=why)
+    return Verdict(state=OperationState.CANCELLED, error=error)
+
+
+def _start(op: Operation, vm: VM) -> Verdict:
+    """Create, start and restart end when the guest runs from the boot that was asked for."""
+    if not vm.spec.running:
+        if op.spec.verb is Verb.CREATE and not op.spec.boot:
+            return _create_stopped(vm)
+        return CANCELLED if op.spec.cancel else _superseded("it was asked to stop")
+    report = vm.report
+    if vm.status.phase in (VMPhase.RUNNING, VMPhase.MIGRATING) and report and report.boot >= op.spec.boot:
+        return DONE
+    if vm.status.phase is VMPhase.STOPPED and report and report.boot >= op.spec.boot:
+        return Verdict(state=OperationState.FAILED, step="start", error=vm.status.trouble)
+    return _on_the_way(vm)
+
+
+def _create_stopped(vm: VM) -> Verdict:
+    report = vm.report
+    ready = report is not None and report.state is DomainState.STOPPED and report.generation > 0
+    return DONE if ready else _on_the_way(vm)
+
+
+_STEPS = {  # phase: step, progress
+    VMPhase.PENDING: ("find a node", 0.05),
+    VMPhase.PREPARING: ("prepare disks and networks", 0.3),
+    VMPhase.STARTING: ("start", 0.7),
+    VMPhase.STOPPING: ("stop", 0.5),
+    VMPhase.MIGRATING: ("migrate", 0.5),
+}
+
+
+def _on_the_way(vm: VM) -> Verdict:
+    step, progress = _STEPS.get(vm.status.phase, ("start", 0.5))
+    trouble, report = vm.status.trouble, vm.report
+    failing = vm.status.phase is VMPhase.FAILED
+    return Verdict(
+        step=step,
+        progress=progress,
+        waiting_for=trouble.message if trouble else (report.step if report else ""),
+        error=trouble if failing else None,
+        failing_since=vm.status.since if failing else None,
+    )
+
+
+def _stop(op: Operation, vm: VM) -> Verdict:
+    if vm.spec.running:
+        return _superseded("it was asked to run again")
+    if vm.status.phase is VMPhase.STOPPED:
+        return DONE
+    report = vm.report
+    if vm.status.phase is VMPhase.PENDING or (report and report.state is DomainState.ABSENT):
+        return DONE
+    return Verdict(
+        step="stop", progress=0.5, waiting_for=vm.status.trouble.message if vm.status.trouble else "the guest"
+    )
+
+
+def _migrate(op: Operation, vm: VM) -> Verdict:
+    last, migration = vm.status.last_migration, vm.status.migration
+    if last and last.wish == op.id:
+        result: dict[str, str | int | float] = {
+            "source": last.source or "",
+            "target": last.target or "",
+            "downtime_ms": last.downtime_ms,
+            "total_s": last.total_s,
+        }
+        match last.state:
+            case "done":
+                return Verdict(state=OperationState.SUCCEEDED, progress=1.0, result=result)
+            case "cancelled":
+                return CANCELLED
+        return Verdict(state=OperationState.FAILED, error=last.trouble, result=result)
+    if vm.spec.migration is None or vm.spec.migration.id != op.id:
+        return _superseded("another migration was asked for")
+    if migration is None or migration.wish != op.id:
+        return Verdict(step="choose the target", progress=0.02)
+    if migration.stage == "preparing":
+        return Verdict(step="prepare the target", progress=0.05)
+    said = vm.status.reports.get(migration.source)
+    copied = said.migration.progress if said and said.migration and said.migration.wish == op.id else 0.0
+    return Verdict(step="copy memory", progress=0.1 + 0.85 * copied)
+
+
+def _update(op: Operation, vm: VM) -> Verdict:
+    return DONE
+
+
+def _delete(op: Operation, vm: VM) -> Verdict:
+    trouble = vm.status.trouble
+    step = "remove the domain" if vm.status.traces else "delete volumes"
+    return Verdict(
+        step=step, progress=0.3 if vm.status.traces else 0.7, waiting_for=trouble.message if trouble else ""
+    )
+
+
+_VM_VERBS: dict[Verb, Callable[[Operation, VM], Verdict]] = {
+    Verb.CREATE: _start,
+    Verb.START: _start,
+    Verb.RESTART: _start,
+    Verb.STOP: _stop,
+    Verb.MIGRATE: _migrate,
+    Verb.UPDATE: _update,
+    Verb.DELETE: _delete,
+}
+
+
+def _volume(op: Operation, volume: Volume) -> Verdict:
+    trouble, report = volume.status.trouble, volume.status.report
+    if op.spec.verb is Verb.DELETE:
+        return Verdict(step="delete the file", progress=0.5, waiting_for=trouble.message if trouble else "")
+    if volume.status.phase is VolumePhase.READY:
+        return DONE
+    failing = volume.status.phase is VolumePhase.FAILED
+    return Verdict(
+        step="make the volume",
+        progress=0.1 + 0.85 * (report.progress if report else 0.0),
+        waiting_for=trouble.message if trouble else ("" if volume.status.node else "a node with its pool"),
+        error=trouble if failing else None,
+        failing_since=volume.status.since if failing else None,
+    )
+
+
+def _on_nodes(op: Operation, seen: list[tuple[Node, object]]) -> Verdict:
+    """A pool or network is there when every node that is reachable has it ready."""
+    if op.spec.verb is not Verb.CREATE:
+        return DONE
+    waiting = [(node, on) for node, on in seen if not getattr(on, "ready", False)]
+    if not waiting:
+        return DONE
+    troubled = [(node, on) for node, on in waiting if getattr(on, "trouble", None)]
+    progress = 1 - len(waiting) / len(seen)
+    names = ", ".join(node.name for node, _ in waiting[:5])
+    if not troubled:
+        return Verdict(step="open on nodes", progress=progress, waiting_for=names)
+    node, on = troubled[0]
+    trouble: Trouble = getattr(on, "trouble")  # noqa: B009
+    error = msgspec.structs.replace(trouble, message=f"node {node.name}: {trouble.message}")
+    return Verdict(
+        step="open on nodes",
+        progress=progress,
+        waiting_for=error.message,
+        error=error,
+        failing_since=op.created_at,
+    )
+
+
+def _late(op: Operation, verdict: Verdict, now_s: float) -> Trouble:
+    what = f"{op.spec.verb} of {op.spec.target.name}"
+    return Trouble.of(
+        DeadlinePassed(what, seconds=op.spec.deadline_s, waiting_for=verdict.waiting_for or verdict.step),
+        now_s,
+    )
+
+
+def _status(old: OperationStatus, verdict: Verdict, now_s: float) -> OperationStatus:
+    ended = verdict.state is not OperationState.RUNNING
+    progress = verdict.progress if ended else max(old.progress, verdict.progress)
+    return OperationStatus(
+        state=verdict.state,
+        progress=old.progress if ended and not progress else round(progress, 2),
+        steps=_steps(old.steps, verdict.step, now_s, ended),
+        waiting_for="" if ended else verdict.waiting_for,
+        error=verdict.error,
+        ended_at=now_s if ended else None,
+        result=verdict.result,
+    )
+
+
+def _steps(old: tuple[Step, ...], name: str, now_s: float, ended: bool) -> tuple[Step, ...]:
+    """The steps so far: a new one begins when its name changes, which ends the one before."""
+    begun = bool(old) and old[-1].name == name
+    steps = old
+    if old and old[-1].ended_at is None and (ended or not begun):
+        steps = (*old[:-1], msgspec.structs.replace(old[-1], ended_at=now_s))
+    if name and not begun and not ended:
+        steps = (*steps, Step(name=name, started_at=now_s))
+    return steps

@@ -1,0 +1,77 @@
+"""Placement controller's own part: the fleet kept up to date, and what a VM asks of it.
+
+In this room   FleetKeeper, which follows the mirror; ask_of(), a VM as the scheduler sees it
+Next door      vm.py uses both; scheduler/ decides
+"""
+
+from collections.abc import Mapping, Sequence
+
+from corral.model.ids import NodeId, VmId
+from corral.model.node import Node
+from corral.model.pool import StoragePool
+from corral.model.vm import VM
+from corral.model.volume import Volume
+from corral.scheduler.fleet import Fleet
+from corral.scheduler.placement import Ask
+from corral.store.interface import Change, ChangeVerb
+from corral.store.mirror import Mirror
+
+
+class FleetKeeper:
+    """A Fleet that is always as new as the mirror."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self.mirror, self.fleet = mirror, Fleet()
+        for node in mirror.list(Node):
+            self.fleet.see_node(node)
+        for vm in mirror.list(VM):
+            self.fleet.see_vm(vm)
+        self.close = mirror.on_change(self._changed)
+
+    def _changed(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            removed = change.verb is ChangeVerb.REMOVE
+            match change.resource:
+                case Node() as node:
+                    self.fleet.forget_node(NodeId(node.id)) if removed else self.fleet.see_node(node)
+                case VM() as vm:
+                    self.fleet.forget_vm(VmId(vm.id)) if removed else self.fleet.see_vm(vm)
+
+
+def ask_of(mirror: Mirror, vm: VM, *, target: NodeId | None = None) -> Ask:
+    """What the VM needs of a node; for a migration, of another one than its own."""
+    volumes = [v for d in vm.spec.disks if isinstance(v := mirror.get(d.volume), Volume)]
+    return Ask(
+        vm=VmId(vm.id),
+        cpus=vm.spec.cpus,
+        memory_bytes=vm.spec.memory_bytes,
+        pools=_pools(volumes),
+        networks=tuple(dict.fromkeys(nic.network for nic in vm.spec.nics)),
+        only=target or vm.spec.node,
+        near=_near(mirror, volumes),
+        without=frozenset({vm.status.node}) if vm.status.node else frozenset(),
+        policy=vm.spec.policy,
+    )
+
+
+def _pools(volumes: Sequence[Volume]) -> Mapping[str, int]:
+    """Bytes of volumes that are still to be made, by pool."""
+    room: dict[str, int] = {}
+    for volume in volumes:
+        new = 0 if volume.status.report else volume.spec.size_bytes
+        room[volume.spec.pool] = room.get(volume.spec.pool, 0) + new
+    return room
+
+
+def _near(mirror: Mirror, volumes: Sequence[Volume]) -> frozenset[NodeId] | None:
+    """Nodes that see all volumes which exist in local pools; None: any node does."""
+    near: frozenset[NodeId] | None = None
+    for volume in volumes:
+        pool = mirror.get(volume.spec.pool)
+        if (
+            isinstance(pool, StoragePool)
+            and not pool.spec.shared
+            and (node := volume.status.node or volume.spec.node)
+        ):
+            near = frozenset({node}) if near is None else near & {node}
+    return near

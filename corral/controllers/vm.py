@@ -1,0 +1,192 @@
+"""VM controller: places VMs and moves them along.
+
+In this room   the thin part: look at the mirror, let vm_plan.py think, commit
+Comes in       changes of VMs, nodes and volumes
+Goes out       statuses, placements (a VM's node, its volumes' node, images' copies in one commit), events
+Always true    one worker places, so that two VMs never get the same room; a placement that no longer fits
+               when it is committed is refused by its expected revisions and decided again
+Next door      vm_plan.py and migration_plan.py think; placement.py has the fleet
+Start here     VmController.reconcile()
+"""
+
+from collections.abc import Awaitable, Iterable, Iterator
+
+import msgspec
+
+from corral.controllers.desk import LeaderDesk, Seat
+from corral.controllers.migration_plan import Target, wants_target
+from corral.controllers.placement import FleetKeeper, ask_of
+from corral.controllers.vm_plan import NodeSeen, Seen, VmPlan, plan_vm
+from corral.model.event import Event
+from corral.model.ids import NodeId, VmId
+from corral.model.image import Image, ImageCopy
+from corral.model.node import Node
+from corral.model.pool import StoragePool
+from corral.model.port import Port
+from corral.model.resource import Resource
+from corral.model.vm import VM, VMPhase, VMStatus
+from corral.model.volume import Volume
+from corral.scheduler.placement import Decision, place, why_not
+from corral.store.interface import Change, Put, Remove, Write
+from corral.store.mirror import Mirror
+
+RETRY_PLACING_S = 5.0  # room may come from facts that are no change of a node
+WORKERS = 16  # concurrent commits are grouped; placements themselves take no await between look and claim
+
+
+class VmController(Seat):
+    """One key a VM."""
+
+    name = "vm"
+    workers = WORKERS
+
+    def __init__(self, desk: LeaderDesk) -> None:
+        super().__init__(desk)
+        self.keeper = FleetKeeper(desk.mirror)
+
+    def close(self) -> None:
+        self.keeper.close()
+
+    def all_keys(self) -> Iterable[str]:
+        return [vm.id for vm in self.mirror.list(VM)]
+
+    def keys(self, change: Change) -> Iterator[str]:
+        match change.resource:
+            case VM() as vm:
+                yield vm.id
+            case Node() as node:
+                yield from (vm.id for vm in self.mirror.select(VM, "node", node.id))
+                yield from (vm.id for vm in self.mirror.select(VM, "unplaced", "yes"))
+            case Volume() as volume if volume.deleting and volume.spec.vm:
+                yield volume.spec.vm
+
+    async def reconcile(self, key: str) -> float | None:
+        vm = self.mirror.get(key)
+        if not isinstance(vm, VM):
+            return None
+        plan = plan_vm(vm, self._seen(vm))
+        if plan.place:
+            return await self._place(vm, plan)
+        if plan.delete_volumes:
+            return await self._clear(vm, plan)
+        await self._write(vm, plan)
+        return plan.wait_s
+
+    def _seen(self, vm: VM) -> Seen:
+        nodes = {}
+        wish = vm.spec.migration.target if vm.spec.migration else None
+        for id in dict.fromkeys((*vm.status.traces, *vm.claimed_on, *((wish,) if wish else ()))):
+            if isinstance(node := self.mirror.get(id), Node):
+                nodes[id] = NodeSeen(name=node.name, reachable=node.reachable)
+        left = len(self.mirror.select(Volume, "vm", vm.id)) if vm.deleting else 0
+        return Seen(
+            nodes=nodes,
+            now_s=self.clock.now_s(),
+            target=self._target(vm) if wants_target(vm) else None,
+            volumes_left=left,
+        )
+
+    def _target(self, vm: VM) -> Target:
+        assert vm.spec.migration is not None
+        ask = ask_of(self.mirror, vm, target=vm.spec.migration.target)
+        decision = place(self.keeper.fleet, ask)
+        if decision.node is None:
+            return Target(trouble=why_not(decision, ask, self._name))
+        return Target(node=decision.node)
+
+    def _name(self, word: str) -> str:
+        """The name behind an id; other words stay as they are."""
+        resource = self.mirror.get(word)
+        return resource.name if resource else word
+
+    async def _write(self, vm: VM, plan: VmPlan) -> None:
+        if plan.status == vm.status and not plan.news:
+            return
+        new = vm.having(status=plan.status)
+        await self._claimed(new, self.desk.replace(new, events=self._events(new, plan)))
+
+    def _events(self, vm: VM, plan: VmPlan) -> list[Event]:
+        return [self.desk.event(vm, reason, f"{vm.name}: {text}", level) for reason, text, level in plan.news]
+
+    async def _claimed(self, vm: VM, commit: Awaitable[None]) -> None:
+        """Hold the VM's claims while its commit is on the way; the mirror's word counts in the end."""
+        self.keeper.fleet.see_vm(vm)
+        try:
+            await commit
+        except BaseException:
+            if isinstance(now := self.mirror.get(vm.id), VM):
+                self.keeper.fleet.see_vm(now)
+            else:
+                self.keeper.fleet.forget_vm(VmId(vm.id))
+            raise
+
+    async def _place(self, vm: VM, plan: VmPlan) -> float | None:
+        ask = ask_of(self.mirror, vm)
+        decision = place(self.keeper.fleet, ask)
+        if decision.node is None:
+            trouble = why_not(decision, ask, self._name)
+            status = msgspec.structs.replace(plan.status, trouble=trouble)
+            if not _same_refusal(status, vm):
+                await self.desk.replace(vm.having(status=status))
+            return RETRY_PLACING_S
+        await self._take(vm, plan, decision, decision.node)
+        return None
+
+    async def _take(self, vm: VM, plan: VmPlan, decision: Decision, node: NodeId) -> None:
+        """Commit the placement: the VM's node, its new volumes' node, and copies of images noted first."""
+        status = msgspec.structs.replace(
+            plan.status,
+            node=node,
+            traces=tuple(sorted({*plan.status.traces, node})),
+            stint=plan.status.stint + 1,
+            trouble=None,
+        )
+        placed = vm.having(status=status)
+        volumes = [
+            v.having(status=msgspec.structs.replace(v.status, node=v.spec.node or node))
+            for d in vm.spec.disks
+            if isinstance(v := self.mirror.get(d.volume), Volume) and v.status.node is None
+        ]
+        images = images_with_copies(self.mirror, volumes)
+        why = f"{vm.name}: placed on {self._name(node)} ({vm.spec.policy} {decision.score:.2f}, {decision.nodes} nodes)"
+        event = self.desk.event(vm, "placed", why)
+        await self._claimed(placed, self.desk.replace(placed, *volumes, *images, events=[event]))
+
+    async def _clear(self, vm: VM, plan: VmPlan) -> float | None:
+        """No node has anything of the VM any more: its volumes go, then its record and ports."""
+        volumes = [v for v in self.mirror.select(Volume, "vm", vm.id) if not v.deleting]
+        if volumes:
+            now_s = self.clock.now_s()
+            await self.desk.replace(
+                *(v.having(deleted_at=now_s, generation=v.generation + 1) for v in volumes)
+            )
+        elif plan.remove:
+            gone: list[Resource] = [vm, *self.mirror.select(Port, "vm", vm.id)]
+            event = self.desk.event(vm, "deleted", f"{vm.name}: deleted")
+            writes: list[Write] = [Put(event), *(Remove(r.id) for r in gone)]
+            await self.desk.commit(writes, {r.id: r.revision for r in gone})
+        else:
+            await self._write(vm, plan)
+        return None
+
+
+def _same_refusal(status: VMStatus, vm: VM) -> bool:
+    """Whether people have been told already: the message counts, not the time."""
+    new, old = status.trouble, vm.status.trouble
+    told = old is not None and new is not None and old.message == new.message
+    return told and vm.status.phase is VMPhase.PENDING
+
+
+def images_with_copies(mirror: Mirror, volumes: Iterable[Volume]) -> list[Image]:
+    """Images of these volumes that do not know yet that the volumes' nodes will hold a copy."""
+    images: dict[str, Image] = {}
+    for volume in volumes:
+        image = images.get(volume.spec.image or "") or mirror.get(volume.spec.image or "")
+        pool, node = mirror.get(volume.spec.pool), volume.status.node
+        if not isinstance(image, Image) or not isinstance(pool, StoragePool) or node is None:
+            continue
+        key = pool.id if pool.spec.shared else f"{pool.id}@{node}"
+        if key not in image.status.copies:
+            copies = {**image.status.copies, key: ImageCopy(pool=volume.spec.pool, node=node)}
+            images[image.id] = image.having(status=msgspec.structs.replace(image.status, copies=copies))
+    return list(images.values())

@@ -1,0 +1,107 @@
+"""Volume controller: finds a node for volumes without a VM, follows making and deleting."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from msgspec import Struct
+
+from corral.controllers.desk import Seat
+from corral.controllers.vm import images_with_copies
+from corral.model.ids import NodeId
+from corral.model.node import Node
+from corral.model.pool import StoragePool
+from corral.model.resource import Trouble
+from corral.model.vm import VM
+from corral.model.volume import ObjectState, Volume, VolumePhase, VolumeStatus
+from corral.store.interface import Change, Put, Remove
+
+RETRY_S = 5.0
+
+
+class VolumePlan(Struct, frozen=True, kw_only=True):
+    status: VolumeStatus
+    remove: bool = False
+
+
+def plan_volume(volume: Volume, *, node: NodeId | None, node_gone: bool, now_s: float) -> VolumePlan:
+    """The volume's next status.
+
+    node       where to make it, if nothing was decided yet; None: wait
+    node_gone  its node was removed by force
+    """
+    status = volume.status
+    if volume.deleting:
+        report = status.report
+        gone = status.node is None or node_gone
+        gone |= report is not None and report.state is ObjectState.ABSENT and not report.wanted
+        trouble = report.trouble if report else None
+        return VolumePlan(status=_to(status, VolumePhase.DELETING, trouble, now_s), remove=gone)
+    if status.node is None:
+        placed = msgspec.structs.replace(status, node=node)
+        return VolumePlan(
+            status=_to(placed, VolumePhase.CREATING if node else VolumePhase.PENDING, None, now_s)
+        )
+    if status.report is None:
+        return VolumePlan(status=_to(status, VolumePhase.CREATING, None, now_s))
+    if status.report.state is ObjectState.READY:
+        return VolumePlan(status=_to(status, VolumePhase.READY, None, now_s))
+    phase = VolumePhase.FAILED if status.report.trouble else VolumePhase.CREATING
+    return VolumePlan(status=_to(status, phase, status.report.trouble, now_s))
+
+
+def _to(status: VolumeStatus, phase: VolumePhase, trouble: Trouble | None, now_s: float) -> VolumeStatus:
+    since = status.since if phase is status.phase and status.since else now_s
+    return msgspec.structs.replace(status, phase=phase, trouble=trouble, since=since)
+
+
+class VolumeController(Seat):
+    """One key a volume."""
+
+    name = "volume"
+    workers = 8
+
+    def all_keys(self) -> Iterable[str]:
+        return [v.id for v in self.mirror.list(Volume)]
+
+    def keys(self, change: Change) -> Iterator[str]:
+        match change.resource:
+            case Volume() as volume:
+                yield volume.id
+            case Node() as node:
+                yield from (v.id for v in self.mirror.select(Volume, "node", node.id))
+
+    async def reconcile(self, key: str) -> float | None:
+        volume = self.mirror.get(key)
+        if not isinstance(volume, Volume):
+            return None
+        status = volume.status
+        plan = plan_volume(
+            volume,
+            node=None if status.node or volume.deleting else self._choose(volume),
+            node_gone=status.node is not None and self.mirror.get(status.node) is None,
+            now_s=self.clock.now_s(),
+        )
+        if plan.remove:
+            await self.desk.commit([Remove(volume.id)], {volume.id: volume.revision})
+        elif plan.status != status:
+            new = volume.having(status=plan.status)
+            images = images_with_copies(self.mirror, [new])
+            await self.desk.commit([Put(new), *map(Put, images)], {r.id: r.revision for r in (new, *images)})
+        return RETRY_S if plan.status.node is None and not plan.remove else None
+
+    def _choose(self, volume: Volume) -> NodeId | None:
+        """A node that has its pool ready, the one with the most room. Volumes of a VM wait for the VM's placement."""
+        if self.mirror.select(VM, "volume", volume.id):
+            return None
+        if volume.spec.node:
+            return volume.spec.node
+        pool = self.mirror.get(volume.spec.pool)
+        if not isinstance(pool, StoragePool):
+            return None
+        ready = [
+            (n.status.pools[pool.id].free_bytes, n)
+            for n in self.mirror.list(Node)
+            if n.reachable and pool.id in n.status.pools and n.status.pools[pool.id].ready
+        ]
+        best = max(ready, key=lambda entry: entry[0], default=None)
+        return NodeId(best[1].id) if best else None
