@@ -58,7 +58,9 @@ class Storage(Protocol):
     async def see_volume(self, volume: VolumeAssignment) -> ObjectReport:
         """ABSENT, or READY with path and allocated bytes."""
 
-    async def make_volume(self, volume: VolumeAssignment, fetch: ImageFetch, progress: Progress) -> ObjectReport:
+    async def make_volume(
+        self, volume: VolumeAssignment, fetch: ImageFetch, progress: Progress
+    ) -> ObjectReport:
         """Make it, fetching its image into the pool first if it is not there. READY when it returns.
 
         raises  PoolFull, BadImage, StorageFailed

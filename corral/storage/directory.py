@@ -1,0 +1,193 @@
+"""Directory pools: volumes as qcow2 files, thin on top of images, in a directory of the host.
+
+In this room   DirectoryStorage, the real driver
+Comes in       assignments; an image's bytes, from the server
+Goes out       POOL/volumes/ID.qcow2 and POOL/images/ID; seeds as DIRECTORY/VM.iso
+Always true    a name shows a whole file or none; an existing volume is never written over. Each pool has threads
+               of its own: one whose file server hangs delays nobody else.
+Next door      copies.py fetches images; seed.py; simulated.py has the same behaviour without a disk
+Start here     DirectoryStorage.make_volume()
+"""
+
+import os
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from corral.clock import Clock
+from corral.errors import CorralError, Invalid
+from corral.model.link import ImageSource, PoolAssignment, VolumeAssignment
+from corral.model.node import PoolOnNode
+from corral.model.resource import Trouble
+from corral.model.units import MiB, format_size
+from corral.model.volume import ObjectReport, ObjectState
+from corral.storage import command, files, seed
+from corral.storage.copies import Copies, virtual_bytes
+from corral.storage.interface import ImageFetch, Progress, StorageFailed, image_path, volume_path
+from corral.storage.lane import Lane
+
+ROUND_BYTES: Final = 64 * MiB  # finer changes of free room are noise
+MAKE_S: Final = 60.0  # for qemu-img create: it writes 200 KiB
+FETCH_SHARE: Final = 0.95  # of a volume's progress
+SUFFIX: Final = ".part"
+
+
+class DirectoryStorage:
+    """Pools that are directories of this host.
+
+    node        names this host's unfinished files, so that nodes on a shared pool leave each other's alone
+    seeds_path  where seeds live; QEMU's user has to reach it
+    """
+
+    def __init__(self, *, node: str, seeds_path: str, clock: Clock, qemu_img: str = "qemu-img") -> None:
+        self._node = node
+        self._run = (
+            f"{clock.chance.getrandbits(40):010x}"  # tells this process's unfinished files from older ones
+        )
+        self._seeds = Path(seeds_path)
+        self._qemu_img = qemu_img
+        self._copies = Copies(self._temporary)
+        self._numbers = count()
+        self._lanes: dict[str, Lane] = {}
+        self._swept: set[str] = set()
+
+    async def open_pool(self, pool: PoolAssignment) -> PoolOnNode:
+        try:
+            total, free = await self._lane(pool.path).run(lambda: self._open(pool.path), "opening the pool")
+        except CorralError as error:
+            return PoolOnNode(trouble=Trouble.of(error))
+        return PoolOnNode(
+            ready=True,
+            total_bytes=total // ROUND_BYTES * ROUND_BYTES,
+            free_bytes=free // ROUND_BYTES * ROUND_BYTES,
+        )
+
+    async def see_volume(self, volume: VolumeAssignment) -> ObjectReport:
+        path = _path(volume)
+        seen = await self._lane(volume.pool_path).run(lambda: _look(path), "looking at a volume")
+        if seen is None:
+            return ObjectReport(state=ObjectState.ABSENT, wanted=volume.wanted)
+        return ObjectReport(
+            state=ObjectState.READY, wanted=volume.wanted, progress=1.0, path=str(path), allocated_bytes=seen
+        )
+
+    async def make_volume(
+        self, volume: VolumeAssignment, fetch: ImageFetch, progress: Progress
+    ) -> ObjectReport:
+        seen = await self.see_volume(volume)
+        if seen.state is ObjectState.READY:
+            return seen
+        await self._lane(volume.pool_path).run(lambda: self._open(volume.pool_path), "opening the pool")
+        backing: list[str] = []
+        size_bytes = volume.size_bytes
+        if volume.image:
+            await self._copies.have(
+                self._lane(volume.pool_path), volume.image, fetch, lambda share: progress(share * FETCH_SHARE)
+            )
+            backing, size_bytes = await self._on_top_of(volume, volume.image)
+        await self._create(volume, backing, size_bytes)
+        progress(1.0)
+        return await self.see_volume(volume)
+
+    async def delete_volume(self, volume: VolumeAssignment) -> None:
+        await self._lane(volume.pool_path).run(lambda: files.remove(_path(volume)), "deleting a volume")
+
+    async def delete_image(self, pool_path: str, image: str) -> None:
+        path = Path(image_path(pool_path, _checked("image", image)))
+        await self._lane(pool_path).run(lambda: files.remove(path), "deleting an image")
+
+    async def make_seed(self, vm: str, files: dict[str, str]) -> str:
+        write = lambda: seed.write_seed(self._seeds, _checked("vm", vm), files)  # noqa: E731
+        return str(await self._lane(str(self._seeds)).run(write, "writing a seed"))
+
+    async def delete_seed(self, vm: str) -> None:
+        path = seed.seed_path(self._seeds, _checked("vm", vm))
+        await self._lane(str(self._seeds)).run(lambda: files.remove(path), "deleting a seed")
+
+    async def _on_top_of(self, volume: VolumeAssignment, image: ImageSource) -> tuple[list[str], int]:
+        """qemu-img's words for the backing image, and the volume's size.
+
+        The path is relative, so that a pool which is mounted elsewhere, or restored there, still holds together.
+        """
+        path = Path(image_path(volume.pool_path, image.image))
+        needs = await self._lane(volume.pool_path).run(
+            lambda: virtual_bytes(path, image.format), "reading an image"
+        )
+        if 0 < volume.size_bytes < needs:
+            raise Invalid(
+                "size_bytes", volume.size_bytes, f"at least the image's {needs} bytes",
+                hint=f"Ask for {format_size(needs)} or more: what lies beyond would be cut off.",
+            )  # fmt: skip
+        return ["-b", f"../images/{path.name}", "-F", image.format, "-u"], max(needs, volume.size_bytes)
+
+    async def _create(self, volume: VolumeAssignment, backing: list[str], size_bytes: int) -> None:
+        path = _path(volume)
+        temporary = self._temporary(path)
+        words = [self._qemu_img, "create", "-q", "-f", "qcow2", *backing, str(temporary), str(size_bytes)]
+        try:
+            ran = await command.run(*words, deadline_s=MAKE_S)
+            if ran.code:
+                raise _failed(ran.errors, path)
+            await self._lane(volume.pool_path).run(lambda: files.publish(temporary, path), "keeping a volume")
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+
+    def _open(self, pool_path: str) -> tuple[int, int]:
+        """Total and free bytes of a pool whose directories are there and can be written. Blocks."""
+        for part in ("images", "volumes"):
+            directory = Path(pool_path, part)
+            directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+            if not os.access(directory, os.W_OK | os.X_OK):
+                raise PermissionError(13, "it can't be written", str(directory))
+            if pool_path not in self._swept:
+                self._sweep(directory)
+        self._swept.add(pool_path)
+        room = os.statvfs(pool_path)
+        return room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize
+
+    def _sweep(self, directory: Path) -> None:
+        """Remove what an earlier process of this node left unfinished. Blocks."""
+        for path in sorted(directory.glob(f".*.{self._node}.*{SUFFIX}")):
+            if f".{self._node}.{self._run}-" not in path.name:
+                with suppress(OSError):
+                    path.unlink()
+
+    def _temporary(self, path: Path) -> Path:
+        return path.with_name(f".{path.name}.{self._node}.{self._run}-{next(self._numbers)}{SUFFIX}")
+
+    def _lane(self, directory: str) -> Lane:
+        if directory not in self._lanes:
+            self._lanes[directory] = Lane(Path(directory))
+        return self._lanes[directory]
+
+
+def _path(volume: VolumeAssignment) -> Path:
+    return Path(volume_path(volume.pool_path, _checked("volume", volume.volume)))
+
+
+def _checked(field: str, id: str) -> str:
+    """Ids become file names: one with a slash would lead out of the pool."""
+    if "/" in id or id.startswith(".") or not id:
+        raise Invalid(field, id, "an id")
+    return id
+
+
+def _look(path: Path) -> int | None:
+    """Bytes on disk, or None: there is no such file."""
+    try:
+        return path.stat().st_blocks * 512
+    except FileNotFoundError:
+        return None
+
+
+def _failed(errors: str, path: Path) -> StorageFailed:
+    """What qemu-img said, in our words."""
+    if "No space left" in errors or "quota exceeded" in errors:
+        return files.full(path.parent, f"volume {path.stem}")
+    said = errors.strip().splitlines()
+    return StorageFailed(
+        f"qemu-img could not make volume {path.stem}: {said[-1] if said else 'no reason given'}",
+        hint="Look at the pool's directory on the node.", path=str(path),
+    )  # fmt: skip
