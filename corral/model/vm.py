@@ -33,28 +33,11 @@ class VMPhase(StrEnum):
     DELETING = "deleting"
 
 
-_LIVE = frozenset(
-    {VMPhase.STARTING, VMPhase.RUNNING, VMPhase.PAUSED, VMPhase.STOPPING, VMPhase.STOPPED, VMPhase.FAILED}
-)
+_PLACED = frozenset(VMPhase) - {VMPhase.PENDING}
 VM_PHASE_NEXT: Final[Mapping[VMPhase, frozenset[VMPhase]]] = {
-    VMPhase.PENDING: frozenset({VMPhase.PREPARING, VMPhase.DELETING}) | _LIVE,
-    VMPhase.PREPARING: frozenset({VMPhase.PENDING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
-    VMPhase.STARTING: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING})
-    | _LIVE,
-    VMPhase.RUNNING: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING})
-    | _LIVE,
-    VMPhase.MIGRATING: frozenset({VMPhase.PREPARING, VMPhase.UNKNOWN, VMPhase.DELETING}) | _LIVE,
-    VMPhase.PAUSED: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING})
-    | _LIVE,
-    VMPhase.STOPPING: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.UNKNOWN, VMPhase.DELETING})
-    | _LIVE,
-    VMPhase.STOPPED: frozenset({VMPhase.PENDING, VMPhase.PREPARING, VMPhase.UNKNOWN, VMPhase.DELETING})
-    | _LIVE,
-    VMPhase.FAILED: frozenset({VMPhase.PENDING, VMPhase.PREPARING, VMPhase.UNKNOWN, VMPhase.DELETING})
-    | _LIVE,
-    VMPhase.UNKNOWN: frozenset({VMPhase.PREPARING, VMPhase.MIGRATING, VMPhase.DELETING}) | _LIVE,
-    VMPhase.DELETING: frozenset(),
-}  # a phase may always stay as it is
+    **{phase: _PLACED - {phase} for phase in VMPhase},  # what its node reports decides
+    VMPhase.DELETING: frozenset(),  # there is no way back
+}  # and no way back to pending: a VM that has a node keeps it until it migrates or goes
 
 
 class RestartPolicy(StrEnum):

@@ -83,11 +83,15 @@ class Fleet:
     def claim(self, vm: VmId, claims: tuple[Claim, ...]) -> None:
         """Replace what the VM holds."""
         for old in self.claims.pop(vm, ()):
-            self.claimed[self._row(old.node)] -= (old.cpus, old.memory_bytes)
+            self._add(old, -1)
         for new in claims:
-            self.claimed[self._row(new.node)] += (new.cpus, new.memory_bytes)
+            self._add(new, 1)
         if claims:
             self.claims[vm] = claims
+
+    def _add(self, claim: Claim, sign: int) -> None:
+        row = self._row(claim.node)  # first: it may replace the columns
+        self.claimed[row] += (sign * claim.cpus, sign * claim.memory_bytes)
 
     def _row(self, node: NodeId) -> int:
         row = self.row.get(node)

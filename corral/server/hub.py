@@ -95,7 +95,7 @@ class Hub:
                 del self.sessions[stream.node]
 
     async def send(self, node: NodeId, message: ServerMessage) -> None:
-        """raises NodeNotLinked"""
+        """Raises NodeNotLinked"""
         session = self.sessions.get(node)
         if session is None:
             raise NodeNotLinked(f"node {node} is not linked to this server", node=node)
@@ -225,8 +225,8 @@ class Hub:
         if node is None:
             for session in self.sessions.values():
                 session.mark((key,))
-        elif session := self.sessions.get(node):
-            session.mark((key,))
+        elif linked := self.sessions.get(node):
+            linked.mark((key,))
 
     def _vm_changed(self, vm: VM, *, removed: bool) -> None:
         """Mark the nodes that had to do with the VM until now: it may not name them any more."""
