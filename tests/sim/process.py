@@ -13,6 +13,15 @@ current: ContextVar["Process | None"] = ContextVar("current", default=None)
 graveyard: list[Any] = []  # coroutines of the dead: if they were collected, their finally would run
 
 
+def bury() -> None:
+    """When a history is over: let go of the dead. What their last words do has no effect any more."""
+    while graveyard:
+        try:
+            graveyard.pop().close()
+        except BaseException:
+            continue
+
+
 class Process:
     """Something that can be killed: a server, an agent."""
 
