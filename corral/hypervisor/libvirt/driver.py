@@ -1,0 +1,388 @@
+"""Driver: the Hypervisor that runs VMs with libvirt and QEMU.
+
+In this room   LibvirtHypervisor; here is what is called when, and no XML and no libvirt call
+Comes in       calls of the agent's reconcile loop; libvirt's events
+Goes out       Domain, DomainEvent, … as hypervisor/interface.py has them
+Always true    a VM's calls wait for that VM's earlier calls of the same sort only. How a migration ended is
+               read off the domain. What is cached comes from libvirt, and an event or a reconnect drops it.
+Next door      connection.py and lanes.py (threads), domains.py (calls), migration.py, console.py, probe.py
+Start here     LibvirtHypervisor.look()
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar, Final, TypeVar
+
+import libvirt
+import msgspec
+
+from corral.clock import Clock
+from corral.hypervisor.interface import (
+    Domain,
+    DomainEvent,
+    DomainFacts,
+    DomainWish,
+    HypervisorFailed,
+    MigrationFailed,
+    MigrationProgress,
+)
+from corral.hypervisor.libvirt import domains
+from corral.hypervisor.libvirt.connection import Connection, Pool
+from corral.hypervisor.libvirt.console import SerialConsole, open_stream
+from corral.hypervisor.libvirt.domain_xml import HostProfile, build_domain_xml, serial_log
+from corral.hypervisor.libvirt.events import Happening, Kind, Subscribers, watch
+from corral.hypervisor.libvirt.guest import ask_guest
+from corral.hypervisor.libvirt.identity import Identities, Identity, domain_uuid
+from corral.hypervisor.libvirt.inventory import Capabilities, parse_capabilities, read_inventory
+from corral.hypervisor.libvirt.migration import Route
+from corral.hypervisor.libvirt.moves import Moves
+from corral.hypervisor.libvirt.probe import Probe
+from corral.hypervisor.libvirt.states import domain_state, stop_reason
+from corral.model.ids import VmId
+from corral.model.node import Accelerator, Inventory
+from corral.model.vm import DomainState, Guest, StopReason
+
+T = TypeVar("T")
+
+SHUTDOWN_ASKED_S: Final = 1.0  # a refusal comes within this time; a slow guest agent is not waited for
+DESTROY_S_MAX: Final = 60.0  # libvirtd itself waits up to 30 s for a QEMU that is stuck in I/O
+
+
+class LibvirtHypervisor:
+    """QEMU guests on the host of one libvirtd."""
+
+    name: ClassVar[str] = "libvirt"
+
+    def __init__(
+        self,
+        uri: str,
+        clock: Clock,
+        *,
+        state_dir: Path | None = None,
+        route: Route | None = None,
+        migration_address: str = "",
+        serial_log_dir: str = "/var/log/libvirt/qemu",
+        root: Path = Path("/"),
+        probe: Probe | None = None,
+        validate: bool = False,
+    ) -> None:
+        """Nothing is contacted before open().
+
+        state_dir          keeps the accelerator's trial for the next start; None: tried at each start
+        migration_address  where other nodes reach this one's libvirtd, for the inventory
+        serial_log_dir     where virtlogd may write; empty: consoles are not logged
+        root               of the host's files: /proc, /sys, disks
+        validate           let libvirt hold each definition to its schema
+        """
+        self._clock, self._root = clock, root
+        self._migration_address = migration_address
+        self._serial_log_dir, self._validate = serial_log_dir, validate
+        self._probe = probe or Probe(clock, state_dir / "accelerator.json" if state_dir else None)
+        self._connection = Connection(
+            uri, clock, prepare=self._watch, on_up=self._on_up, on_down=self._on_down
+        )
+        self._identities = Identities()
+        self._subscribers = Subscribers()
+        self._capabilities: Capabilities | None = None
+        self._moves = Moves(self._connection, route or Route())
+        self._consoles: dict[str, SerialConsole] = {}  # by UUID
+        self._never_ran: set[str] = (
+            set()
+        )  # UUIDs defined by this process; libvirt can't tell them from old ones
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # ---- connection and events
+
+    async def open(self) -> None:
+        """Connect, and keep connecting. A libvirtd that is down is no error: calls raise HypervisorGone meanwhile."""
+        self._loop = asyncio.get_running_loop()
+        await self._connection.open()
+
+    async def close(self) -> None:
+        """Let go. VMs go on running."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        self._on_down()
+        await self._connection.close()
+
+    def events(self) -> AsyncIterator[DomainEvent]:
+        """Changes from now on, each within milliseconds."""
+        return self._subscribers.add()
+
+    def _watch(self, connection: libvirt.virConnect) -> None:
+        """In a thread, for each new main connection."""
+        watch(connection, self._tell)
+
+    def _tell(self, happening: Happening) -> None:
+        """On libvirt's thread."""
+        assert self._loop is not None
+        with suppress(RuntimeError):  # the event loop has ended
+            self._loop.call_soon_threadsafe(self._on_happening, happening)
+
+    def _on_happening(self, happening: Happening) -> None:
+        uuid = happening.uuid
+        if happening.kind is Kind.DEFINITION:
+            self._identities.changed(uuid)
+        elif happening.kind is Kind.JOB:
+            self._moves.job_ended(uuid, happening.figures)
+        if happening.what == "started":
+            self._never_ran.discard(uuid)
+        vm = self._identities.vm(uuid)
+        if vm is not None:
+            self._subscribers.put(vm, happening.what)
+        elif not self._identities.is_known(uuid):
+            self._spawn(self._tell_of_unknown(happening))
+
+    async def _tell_of_unknown(self, happening: Happening) -> None:
+        """A domain that is seen for the first time: a migration brings it, say."""
+        await self._identify([happening.uuid])
+        vm = self._identities.vm(happening.uuid)
+        if vm is not None:
+            self._subscribers.put(vm, happening.what)
+
+    def _on_up(self) -> None:
+        """Events were missed, libvirtd may be another version, and each VM another than it was."""
+        before = self._identities.vms()
+        self._identities.clear()
+        self._capabilities = None
+        self._spawn(self._tell_of_all(before))
+
+    async def _tell_of_all(self, before: tuple[VmId, ...]) -> None:
+        seen = await self.look()
+        for vm in sorted({*before, *seen}):
+            self._subscribers.put(vm, "reconnected")
+
+    def _on_down(self) -> None:
+        consoles, self._consoles = self._consoles, {}
+        for console in consoles.values():
+            console.end()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Beside everything else. It may find libvirtd gone: then the next connection looks at all again."""
+        task = asyncio.create_task(_unless_gone(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # ---- looking
+
+    async def look(self) -> Mapping[VmId, Domain]:
+        rows = await self._connection.call("look", "list domains", domains.list_domains)
+        await self._identify([row.uuid for row in rows if not self._identities.is_known(row.uuid)])
+        self._identities.keep_only(frozenset(row.uuid for row in rows))
+        found = ((row, self._identities.get(row.uuid)) for row in rows)
+        return {known.vm: self._domain(row, known) for row, known in found if known is not None}
+
+    def _domain(self, row: domains.Row, known: Identity) -> Domain:
+        reason = stop_reason(row.state, row.reason)
+        if reason is StopReason.HOST and row.uuid in self._never_ran:
+            reason = StopReason.NONE
+        return Domain(
+            vm=known.vm,
+            name=row.name,
+            state=DomainState.INCOMING if row.arriving else domain_state(row.state),
+            generation=known.generation,
+            reason=reason,
+            persistent=row.persistent,
+        )
+
+    async def _identify(self, uuids: Iterable[str]) -> None:
+        markers = {uuid: self._identities.marker(uuid) for uuid in uuids}
+        if not markers:
+            return
+        found = await self._connection.call(
+            "identify", "read metadata", lambda c: domains.read_identities(c, markers)
+        )
+        for uuid, identity in found.items():
+            self._identities.learn(uuid, identity, markers[uuid])
+
+    async def facts(self) -> Mapping[VmId, DomainFacts]:
+        found = await self._connection.call("facts", "read counters", domains.all_facts)
+        named = ((self._identities.vm(uuid), facts) for uuid, facts in found.items())
+        return {vm: facts for vm, facts in named if vm is not None}
+
+    async def guest(self, vm: VmId) -> Guest:
+        uuid = domain_uuid(vm)
+        return await self._connection.call(
+            uuid, f"ask the guest of {vm}", lambda c: ask_guest(c, uuid), pool=Pool.AGENT
+        )
+
+    async def inventory(self) -> Inventory:
+        document, hypervisor, rows = await self._connection.call(
+            "inventory", "read capabilities", _capabilities
+        )
+        self._capabilities = capabilities = parse_capabilities(document)
+        await self._identify([row.uuid for row in rows if not self._identities.is_known(row.uuid)])
+        plain = await asyncio.to_thread(read_inventory, capabilities, hypervisor, self._root)
+        return msgspec.structs.replace(
+            plain,
+            accelerator=await self._accelerator(capabilities),
+            migration_address=self._migration_address,
+            domains=tuple(sorted(row.name for row in rows if self._identities.get(row.uuid) is None)),
+        )
+
+    async def _accelerator(self, capabilities: Capabilities) -> Accelerator:
+        if not capabilities.offers_kvm:
+            return Accelerator(reason="libvirt does not offer KVM here")
+        return await self._probe.verdict(capabilities.emulator)
+
+    async def _profile(self) -> HostProfile:
+        if self._capabilities is None:
+            document, _, _ = await self._connection.call("inventory", "read capabilities", _capabilities)
+            self._capabilities = parse_capabilities(document)
+        capabilities = self._capabilities
+        accelerator = await self._accelerator(capabilities)
+        return HostProfile(
+            accelerator=accelerator.kind,
+            emulator=capabilities.emulator,
+            machine=capabilities.machine,
+            architecture=capabilities.architecture,
+            serial_log_dir=self._serial_log_dir,
+        )
+
+    # ---- a VM's life
+
+    async def define(self, wish: DomainWish) -> None:
+        host = await self._profile()
+        uuid = domain_uuid(wish.vm)
+        flags = libvirt.VIR_DOMAIN_DEFINE_VALIDATE if self._validate else 0
+
+        def work(connection: libvirt.virConnect) -> bool:
+            kept = domains.name_in_use(connection, uuid)
+            name = kept or domains.free_name(connection, wish, uuid)
+            buffered = frozenset(disk.path for disk in wish.disks if not takes_direct_io(self._at(disk.path)))
+            connection.defineXMLFlags(build_domain_xml(wish, host, name=name, buffered=buffered), flags)
+            return kept is None
+
+        if await self._call(wish.vm, f"define {wish.name}", work):
+            self._never_ran.add(uuid)
+        self._identities.changed(uuid)
+        self._identities.learn(uuid, Identity(wish.vm, wish.generation), self._identities.marker(uuid))
+
+    async def start(self, vm: VmId) -> None:
+        await self._call(vm, f"start {vm}", lambda c: domains.start(c, domain_uuid(vm)))
+        self._never_ran.discard(domain_uuid(vm))
+
+    async def shutdown(self, vm: VmId) -> None:
+        """The guest is asked in the background: its agent may take seconds to say nothing."""
+        asking = asyncio.create_task(
+            self._call(
+                vm, f"shut down {vm}", lambda c: domains.shut_down(c, domain_uuid(vm)), pool=Pool.AGENT
+            )
+        )
+        done, _ = await asyncio.wait({asking}, timeout=SHUTDOWN_ASKED_S)
+        if done:
+            asking.result()
+        else:
+            self._spawn(_quietly(asking))
+
+    async def destroy(self, vm: VmId) -> None:
+        await self._call(
+            vm, f"destroy {vm}", lambda c: domains.destroy(c, domain_uuid(vm)), timeout_s=DESTROY_S_MAX
+        )
+
+    async def undefine(self, vm: VmId) -> None:
+        uuid = domain_uuid(vm)
+        await self._call(vm, f"undefine {vm}", lambda c: domains.undefine(c, uuid))
+        self._never_ran.discard(uuid)
+        if self._serial_log_dir:
+            await asyncio.to_thread(_remove_logs, self._at(serial_log(vm, self._serial_log_dir)))
+
+    def _at(self, path: str) -> Path:
+        """A path of the host's."""
+        return self._root / path.lstrip("/")
+
+    async def _call(
+        self,
+        vm: VmId,
+        what: str,
+        work: Callable[[libvirt.virConnect], T],
+        *,
+        pool: Pool = Pool.CONTROL,
+        timeout_s: float = 30.0,
+    ) -> T:
+        """In the VM's own lane."""
+        return await self._connection.call(domain_uuid(vm), what, work, pool=pool, timeout_s=timeout_s)
+
+    # ---- live migration
+
+    async def prepare_incoming(self, wish: DomainWish) -> None:
+        missing = await asyncio.to_thread(self._missing, wish)
+        if missing:
+            raise MigrationFailed(f"{wish.name} can't come here: {missing}", vm=wish.vm)
+        await self._call(
+            wish.vm, f"prepare for {wish.name}", lambda c: domains.make_way(c, wish, domain_uuid(wish.vm))
+        )
+
+    def _missing(self, wish: DomainWish) -> str:
+        """What of the VM's surroundings is not here; empty: nothing."""
+        paths = [disk.path for disk in wish.disks] + ([wish.seed_path] if wish.seed_path else [])
+        lacking = [path for path in paths if not self._at(path).exists()]
+        lacking += [nic.bridge for nic in wish.nics if not self._at(f"/sys/class/net/{nic.bridge}").exists()]
+        return f"there is no {', '.join(lacking)}" if lacking else ""
+
+    async def migrate(self, vm: VmId, peer_address: str, *, wish: DomainWish) -> MigrationProgress:
+        figures = await self._moves.migrate(vm, peer_address, wish)
+        await self.undefine(vm)  # libvirt has; but the log of its console is left
+        return figures
+
+    async def migration(self, vm: VmId) -> MigrationProgress | None:
+        return await self._moves.progress(vm)
+
+    async def cancel_migration(self, vm: VmId) -> None:
+        await self._moves.cancel(vm)
+
+    # ---- console
+
+    async def console(self, vm: VmId) -> SerialConsole:
+        uuid = domain_uuid(vm)
+        lane = f"{uuid} console"
+        stream = await self._connection.on_main(
+            lane, f"open the console of {vm}", lambda c: open_stream(c, uuid)
+        )
+        console = SerialConsole(stream, self._connection, lane)
+        if (older := self._consoles.pop(uuid, None)) is not None:
+            older.end()
+        self._consoles[uuid] = console
+        await console.begin()
+        return console
+
+
+def takes_direct_io(path: Path) -> bool:
+    """Whether the file can be opened around the page cache (tmpfs could not before Linux 6.6). No file: assume so."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT))
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _capabilities(connection: libvirt.virConnect) -> tuple[str, str, tuple[domains.Row, ...]]:
+    versions = f"QEMU {_version(connection.getVersion())}, libvirt {_version(connection.getLibVersion())}"
+    return connection.getCapabilities(), versions, domains.list_domains(connection)
+
+
+def _version(number: int) -> str:
+    """9000000 is 9.0.0."""
+    return f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def _remove_logs(log: Path) -> None:
+    """The log and what virtlogd rotated out of it."""
+    with suppress(OSError):
+        for file in log.parent.glob(f"{log.name}*"):
+            file.unlink(missing_ok=True)
+
+
+async def _unless_gone(work: Coroutine[None, None, None]) -> None:
+    with suppress(HypervisorFailed):
+        await work
+
+
+async def _quietly(task: asyncio.Task[None]) -> None:
+    await task
