@@ -1,0 +1,44 @@
+"""Api: what the routes share, beside the server core."""
+
+from typing import Any, TypeVar
+
+from litestar.connection import ASGIConnection
+from msgspec import Struct
+
+from corral.clock import Clock
+from corral.server.http.bodies import decode_body
+from corral.server.http.metrics import Metrics
+from corral.server.http.orders import Orders
+from corral.server.http.ports import ApiCore
+from corral.server.http.watching import Watches
+from corral.server.services import Services
+from corral.store.mirror import Mirror
+
+T = TypeVar("T", bound=Struct)
+
+
+class Api:
+    """One HTTP API over one server core."""
+
+    def __init__(self, core: ApiCore) -> None:
+        self.core = core
+        self.mirror: Mirror = core.mirror
+        self.clock: Clock = core.clock
+        self.services: Services = core.services
+        self.orders = Orders(core.mirror)
+        self.watches = Watches(core.mirror, core.clock)
+        self.metrics = Metrics(core, self.watches)
+
+    def close(self) -> None:
+        """End the streams; the requests that run may finish."""
+        self.watches.close()
+        self.orders.stop()
+
+
+def api_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Api:
+    api = connection.app.state.api
+    assert isinstance(api, Api)
+    return api
+
+
+__all__ = ["Api", "api_of", "decode_body"]

@@ -1,0 +1,94 @@
+"""Auth: who asks, and whether they may.
+
+In this room   Caller; the guard in front of every route
+Comes in       `Authorization: Bearer corral_tok-01J…_secret`; consoles may put it in Sec-WebSocket-Protocol
+Goes out       request.user; or auth.unauthenticated (401), auth.forbidden (403)
+Always true    a route without a word about it asks for a token: viewers read, operators change. Secrets are
+               compared by their hashes, in constant time.
+Next door      about.py has what routes say; services/tokens.py makes tokens
+Start here     guard()
+"""
+
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Any, Final
+
+from litestar.connection import ASGIConnection
+from litestar.enums import ScopeType
+from litestar.handlers import BaseRouteHandler
+from msgspec import Struct
+
+from corral.clock import Clock
+from corral.errors import Forbidden, Unauthenticated
+from corral.model.token import Role, Token
+from corral.server.http.about import About
+from corral.server.http.ports import ApiCore
+from corral.server.http.present import RANK
+from corral.store.mirror import Mirror
+
+READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+PROTOCOL: Final = "corral.console.v1"  # WebSocket subprotocol; the token goes as another one, bearer.TOKEN
+_HINT: Final = "Send `Authorization: Bearer corral_…`. `corral token create NAME` makes a token."
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """Who asks."""
+
+    token: str  # its id
+    name: str
+    role: Role
+    expires_at: float | None = None
+
+
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Before every route. raises Unauthenticated, Forbidden"""
+    if handler.opt.get("public") is True:
+        return
+    about: About = handler.opt.get("about") or About()
+    core: ApiCore = connection.app.state.core
+    caller = authenticate(_presented(connection), core.mirror, core.clock)
+    connection.scope["user"] = caller
+    method = connection.scope.get("method", "WEBSOCKET")
+    needed = about.role or (Role.VIEWER if method in READING else Role.OPERATOR)
+    if RANK[caller.role] < RANK[needed]:
+        raise Forbidden(
+            f"token {caller.name} is for the role {caller.role}; this needs {needed}",
+            hint=f"Ask an admin for a token with the role {needed}.",
+            role=caller.role,
+            needed=needed,
+        )
+
+
+def authenticate(presented: str, mirror: Mirror, clock: Clock) -> Caller:
+    """The caller behind a token string. raises Unauthenticated"""
+    if not presented:
+        raise Unauthenticated("the request carries no token", hint=_HINT)
+    scheme, _, rest = presented.partition("_")
+    id, _, secret = rest.partition("_")
+    token = mirror.get(id) if scheme == "corral" else None
+    digest = sha256(secret.encode("utf-8", "replace")).hexdigest()
+    known = token.spec.sha256 if isinstance(token, Token) else "0" * 64
+    if not compare_digest(digest, known) or not isinstance(token, Token) or token.deleting:
+        raise Unauthenticated("the token is not valid", hint="It may be mistyped, or revoked. " + _HINT)
+    if token.spec.expires_at is not None and clock.now_s() >= token.spec.expires_at:
+        raise Unauthenticated(
+            f"token {token.name} has expired", hint="`corral token create NAME` makes another."
+        )
+    return Caller(token=token.id, name=token.name, role=token.spec.role, expires_at=token.spec.expires_at)
+
+
+def still_valid(caller: Caller, mirror: Mirror, clock: Clock) -> bool:
+    """Whether the token of a long stream is good still."""
+    expired = caller.expires_at is not None and clock.now_s() >= caller.expires_at
+    return mirror.get(caller.token) is not None and not expired
+
+
+def _presented(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    if connection.scope["type"] == ScopeType.WEBSOCKET:  # a browser can't set headers there
+        for word in connection.headers.get("sec-websocket-protocol", "").split(","):
+            if word.strip().startswith("bearer."):
+                return word.strip().removeprefix("bearer.")
+    return ""

@@ -1,0 +1,84 @@
+"""Ports of the HTTP API: what it needs of the server core.
+
+Next door      server/core.py is the real one
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from corral.clock import Clock
+from corral.model.ids import NodeId, VmId
+from corral.model.operation import Operation
+from corral.model.token import JoinToken
+from corral.server.services import Services
+from corral.server.services.asking import Asking
+from corral.store.interface import Store
+from corral.store.mirror import Mirror
+
+
+class ConsoleSession(Protocol):
+    """An open serial console."""
+
+    async def read(self) -> bytes:
+        """Bytes from the guest; b"" when the session has ended. raises CorralError: it broke"""
+
+    async def write(self, data: bytes) -> None:
+        """Bytes to the guest. raises CorralError"""
+
+    async def close(self, reason: str = "") -> None: ...
+
+
+class Consoles(Protocol):
+    async def open(self, vm: VmId) -> ConsoleSession:
+        """Raises CorralError: the VM does not run, or its node is not linked"""
+
+
+class JoinTokens(Protocol):
+    async def mint(self, ttl_s: float, asking: Asking) -> tuple[JoinToken, str]: ...
+
+
+class ImageStore(Protocol):
+    async def receive(self, image: str, chunks: AsyncIterator[bytes], asking: Asking) -> Operation: ...
+
+
+class FactSource(Protocol):
+    """The live figures of what is linked to this server."""
+
+    def linked(self, node: NodeId) -> bool: ...
+
+    def facts_of(self, node: NodeId) -> dict[str, float] | None: ...
+
+    def vm_facts(self, vm: VmId) -> dict[str, float] | None: ...
+
+
+class ApiCore(Protocol):
+    """The server core, as far as the API can see it."""
+
+    @property
+    def mirror(self) -> Mirror: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def services(self) -> Services: ...
+    @property
+    def hub(self) -> FactSource: ...
+    @property
+    def consoles(self) -> Consoles: ...
+    @property
+    def join_tokens(self) -> JoinTokens: ...
+    @property
+    def image_store(self) -> ImageStore: ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether the mirror is loaded and followed."""
+
+    @property
+    def leading(self) -> bool:
+        """Whether this server's controllers run."""
+
+    @property
+    def store(self) -> Store: ...
+
+    async def read_barrier(self) -> None:
+        """Returns when the mirror shows all that was committed before the call."""

@@ -1,0 +1,116 @@
+"""Routes of VMs."""
+
+from litestar import delete, get, patch, post
+
+from corral.errors import Invalid, NameTaken, NotFound, PreconditionFailed, Protected
+from corral.model.ids import VmId
+from corral.model.operation import Operation
+from corral.model.vm import VM
+from corral.server.http.about import CHANGING, CHANGING_ONE, Parameter, about
+from corral.server.http.answers import Answer, answer_json
+from corral.server.http.api import api_of
+from corral.server.http.changing import Nothing, accepted, hear
+from corral.server.http.facts import Figures, figures
+from corral.server.http.queries import ApiRequest
+from corral.server.http.reading import reading
+from corral.server.services.disks import ImageNotReady
+from corral.server.services.requests import CreateVM, MigrateVM, UpdateVM
+from corral.server.services.vms import NotRunning, VmGoing
+
+FORCE = Parameter(name="force", type="boolean", text="Do not wait for the guest to shut down.")
+KEEP = Parameter(name="keep_volumes", type="boolean", text="Leave its volumes behind.")
+EXAMPLES = {
+    "from an image": {
+        "name": "web-1",
+        "cpus": 2,
+        "memory": "2GiB",
+        "disks": [{"image": "debian-12", "size": "20GiB", "pool": "shared"}],
+        "nics": [{"network": "lan"}],
+        "cloud_init": {
+            "user_data": "#cloud-config\nhostname: web-1\nssh_authorized_keys: [ssh-ed25519 AAAA…]\n"
+        },
+        "labels": {"env": "prod"},
+    },
+    "as small as can be": {"name": "tiny", "memory": "128MiB", "running": False},
+}
+
+
+@post("/vms", **about("VMs", body=CreateVM, examples=EXAMPLES, answers=Operation, status=202, parameters=CHANGING,
+                      errors=(Invalid, NotFound, NameTaken, ImageNotReady)))  # fmt: skip
+async def create_vm(request: ApiRequest) -> Answer:
+    """Create a VM with its volumes and ports, place it on a node, and start it unless `running` is false."""
+    ask, asking, _ = await hear(request, CreateVM)
+    return accepted(await api_of(request).services.vms.create(ask, asking), asking)
+
+
+@patch("/vms/{vm:str}", **about("VMs", body=UpdateVM, examples={"protect it": {"protected": True}}, answers=Operation,
+                                status=202, parameters=CHANGING_ONE,
+                                errors=(Invalid, NotFound, PreconditionFailed, VmGoing)))  # fmt: skip
+async def update_vm(request: ApiRequest, vm: str) -> Answer:
+    """Change a VM's labels, protection, restart policy or stop timeout."""
+    ask, asking, _ = await hear(request, UpdateVM)
+    return accepted(await api_of(request).services.vms.update(vm, ask, asking), asking)
+
+
+@delete("/vms/{vm:str}", status_code=202, **about("VMs", answers=Operation, status=202,
+                                                  parameters=(KEEP, *CHANGING_ONE),
+                                                  errors=(NotFound, PreconditionFailed, Protected)))  # fmt: skip
+async def delete_vm(request: ApiRequest, vm: str) -> Answer:
+    """Stop a VM and delete it, with the volumes that were made for it."""
+    _, asking, query = await hear(request, Nothing, "keep_volumes")
+    keep = query.flag("keep_volumes")
+    return accepted(await api_of(request).services.vms.delete(vm, asking, keep_volumes=keep), asking)
+
+
+@post("/vms/{vm:str}/start", **about("VMs", answers=Operation, status=202, parameters=CHANGING_ONE,
+                                     errors=(NotFound, PreconditionFailed, VmGoing)))  # fmt: skip
+async def start_vm(request: ApiRequest, vm: str) -> Answer:
+    """Start a VM. One that runs stays as it is."""
+    _, asking, _ = await hear(request, Nothing)
+    return accepted(await api_of(request).services.vms.start(vm, asking), asking)
+
+
+@post("/vms/{vm:str}/stop", **about("VMs", answers=Operation, status=202, parameters=(FORCE, *CHANGING_ONE),
+                                    errors=(NotFound, PreconditionFailed, VmGoing)))  # fmt: skip
+async def stop_vm(request: ApiRequest, vm: str) -> Answer:
+    """Ask the guest to shut down, and force it after the VM's stop timeout."""
+    _, asking, query = await hear(request, Nothing, "force")
+    return accepted(await api_of(request).services.vms.stop(vm, asking, force=query.flag("force")), asking)
+
+
+@post("/vms/{vm:str}/restart", **about("VMs", answers=Operation, status=202, parameters=(FORCE, *CHANGING_ONE),
+                                       errors=(NotFound, PreconditionFailed, VmGoing)))  # fmt: skip
+async def restart_vm(request: ApiRequest, vm: str) -> Answer:
+    """Stop a VM and start it again, with a new QEMU process."""
+    _, asking, query = await hear(request, Nothing, "force")
+    return accepted(await api_of(request).services.vms.restart(vm, asking, force=query.flag("force")), asking)
+
+
+@post("/vms/{vm:str}/migrate", **about("VMs", body=MigrateVM, answers=Operation, status=202, parameters=CHANGING_ONE,
+                                       examples={"to a node": {"target": "node2"}, "wherever it fits": {}},
+                                       errors=(Invalid, NotFound, PreconditionFailed, NotRunning)))  # fmt: skip
+async def migrate_vm(request: ApiRequest, vm: str) -> Answer:
+    """Move a running VM to another node without stopping the guest."""
+    ask, asking, _ = await hear(request, MigrateVM)
+    return accepted(await api_of(request).services.vms.migrate(vm, ask, asking), asking)
+
+
+@get("/vms/{vm:str}/facts", **about("VMs", answers=Figures, errors=(NotFound,)))
+async def vm_facts(request: ApiRequest, vm: str) -> Answer:
+    """Show the latest figures of a VM: CPU, memory, block and net rates. Empty while its node sends none."""
+    api = api_of(request)
+    found = api.mirror.find(VM, vm)
+    return answer_json(figures(found, api.core.hub.vm_facts(VmId(found.id))))
+
+
+ROUTES = [
+    *reading(VM, tag="VMs"),
+    create_vm,
+    update_vm,
+    delete_vm,
+    start_vm,
+    stop_vm,
+    restart_vm,
+    migrate_vm,
+    vm_facts,
+]

@@ -1,0 +1,48 @@
+"""Routes of volumes."""
+
+from litestar import delete, patch, post
+
+from corral.errors import InUse, Invalid, NameTaken, NotFound, PreconditionFailed
+from corral.model.operation import Operation
+from corral.model.volume import Volume
+from corral.server.http.about import CHANGING, CHANGING_ONE, about
+from corral.server.http.answers import Answer
+from corral.server.http.api import api_of
+from corral.server.http.changing import Nothing, accepted, hear
+from corral.server.http.queries import ApiRequest
+from corral.server.http.reading import reading
+from corral.server.services.requests import CreateVolume, UpdateLabels
+
+EXAMPLES = {
+    "empty": {"name": "data-1", "size": "100GiB", "pool": "shared"},
+    "on an image": {"name": "root-1", "image": "debian-12", "size": "20GiB"},
+}
+
+
+@post("/volumes", **about("Volumes", body=CreateVolume, examples=EXAMPLES, answers=Operation, status=202,
+                          parameters=CHANGING, errors=(Invalid, NotFound, NameTaken)))  # fmt: skip
+async def create_volume(request: ApiRequest) -> Answer:
+    """Create a volume in a pool, empty or thin on top of an image."""
+    ask, asking, _ = await hear(request, CreateVolume)
+    return accepted(await api_of(request).services.volumes.create(ask, asking), asking)
+
+
+@patch("/volumes/{vol:str}", **about("Volumes", body=UpdateLabels, examples={"label it": {"labels": {"env": "prod"}}},
+                                     answers=Operation, status=202, parameters=CHANGING_ONE,
+                                     errors=(Invalid, NotFound, PreconditionFailed)))  # fmt: skip
+async def update_volume(request: ApiRequest, vol: str) -> Answer:
+    """Replace a volume's labels."""
+    ask, asking, _ = await hear(request, UpdateLabels)
+    return accepted(await api_of(request).services.volumes.update(vol, ask, asking), asking)
+
+
+@delete("/volumes/{vol:str}", status_code=202, **about("Volumes", answers=Operation, status=202,
+                                                       parameters=CHANGING_ONE,
+                                                       errors=(NotFound, PreconditionFailed, InUse)))  # fmt: skip
+async def delete_volume(request: ApiRequest, vol: str) -> Answer:
+    """Delete a volume that no VM uses, and all that is on it."""
+    _, asking, _ = await hear(request, Nothing)
+    return accepted(await api_of(request).services.volumes.delete(vol, asking), asking)
+
+
+ROUTES = [*reading(Volume, tag="Volumes"), create_volume, update_volume, delete_volume]
