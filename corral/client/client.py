@@ -13,7 +13,7 @@ Start here     Client
         print(client.vms.get("web").status.guest.addresses)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -57,7 +57,9 @@ class Client:
         context = Contexts.load().chosen(name)
         return cls(context.url, context.token, context.ca or None)
 
-    def watch(self, kind: str, since: int | None = None, **filters: str) -> Iterator[Change[Resource]]:
+    def watch(
+        self, kind: str, since: int | None = None, **filters: str | Sequence[str]
+    ) -> Iterator[Change[Resource]]:
         """Changes of one kind ("vm", "nodes", …) as they happen. raises Invalid: no such kind"""
         found = kind_named(kind)
         if found is None:

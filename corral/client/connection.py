@@ -12,7 +12,7 @@ Start here     Connection.send()
 
 import http.client
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
@@ -23,8 +23,12 @@ from corral.clock import SystemClock, backoff_s, new_secret
 from corral.errors import Invalid
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+PASSING: Final = frozenset(
+    {"server.unavailable", "store.deposed", "client.unreachable"}
+)  # it comes back soon
 RETRY_PAUSE_S_MAX: Final = 2.0
 Lost = (OSError, http.client.HTTPException)  # what can befall a connection
+Query = Mapping[str, str | Sequence[str]]
 Body = Callable[[], Iterable[bytes]]
 
 
@@ -32,13 +36,13 @@ Body = Callable[[], Iterable[bytes]]
 class Request:
     method: str
     path: str  # below the server's URL: /api/v1/vms
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Query = field(default_factory=dict)
     body: bytes | Body | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def target(self) -> str:
-        return quote(self.path) + (f"?{urlencode(self.query)}" if self.query else "")
+        return quote(self.path) + (f"?{urlencode(self.query, doseq=True)}" if self.query else "")
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Connection:
         self.url, self.token, self.ca = url.rstrip("/"), token, ca
         self.timeout_s, self.reach_s, self.retry_s = timeout_s, reach_s, retry_s
         self.clock = clock or SystemClock()
-        self.parts = _checked(self.url)
+        self.parts = checked_url(self.url)
         self._open: http.client.HTTPConnection | None = None
         self._tls: ssl.SSLContext | None = None
         self._reached = False
@@ -85,7 +89,7 @@ class Connection:
                 if answer.status < 400:
                     return answer
                 error = refused(answer.status, "", answer.body)
-                if answer.status != 503:
+                if error.code not in PASSING:
                     raise error
             except Lost as lost:
                 self.close()
@@ -204,7 +208,8 @@ def context_for_url(parts: SplitResult, ca: str | None, timeout_s: float) -> ssl
     return context_for(parts.hostname or "", parts.port or 443, ca, timeout_s)
 
 
-def _checked(url: str) -> SplitResult:
+def checked_url(url: str) -> SplitResult:
+    """The parts of a URL. Raises Invalid."""
     parts = urlsplit(url)
     try:
         fine = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0

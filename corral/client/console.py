@@ -38,6 +38,7 @@ class Console:
 
     def __init__(self, web_socket: ClientConnection) -> None:
         self._web_socket = web_socket
+        self.reason = ""  # why it ended, in words; known when read() gave b""
 
     @classmethod
     def open(cls, connection: Connection, vm: str) -> Console:
@@ -72,7 +73,8 @@ class Console:
             message = self._web_socket.recv(timeout_s)
         except TimeoutError:
             return None
-        except ConnectionClosedOK:
+        except ConnectionClosedOK as error:
+            self.reason = error.rcvd.reason if error.rcvd else ""
             return b""
         except ConnectionClosed as error:
             raise _lost(error) from None

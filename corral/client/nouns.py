@@ -8,14 +8,14 @@ Next door      client.py puts them together
 Start here     Noun
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic, Self, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
-from corral.client.connection import Answer, Connection, Request
+from corral.client.connection import Answer, Connection, Query, Request
 from corral.client.errors import BadAnswer
 from corral.client.upload import Progress, upload
 from corral.client.watch import Change, ended, wait, watch
@@ -26,14 +26,13 @@ from corral.model.node import Node
 from corral.model.operation import Operation
 from corral.model.pool import StoragePool
 from corral.model.resource import Resource
-from corral.model.token import Token
+from corral.model.token import JoinToken, Token
 from corral.model.vm import VM
 from corral.model.volume import Volume
 
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
 PAGE: Final = 1000  # resources in one answer
-Json = str | int | float | bool | None | Mapping[str, "Json"] | list["Json"] | tuple["Json", ...]
 
 
 class Page(msgspec.Struct, Generic[R]):
@@ -43,6 +42,16 @@ class Page(msgspec.Struct, Generic[R]):
     next: str | None = None  # cursor of the next page
     revision: int = 0  # of the mirror that it was read from: watch from here
     total: int | None = None
+
+
+class _Name(msgspec.Struct):
+    id: str
+    name: str
+
+
+class _Names(msgspec.Struct):
+    items: tuple[_Name, ...]
+    next: str | None = None
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,11 +69,11 @@ class Noun(Generic[R]):
     def __init__(self, connection: Connection, options: Options | None = None) -> None:
         self._connection, self._options = connection, options or Options()
 
-    def list(self, *, sort: str = "", limit: int = 0, **filters: str) -> list[R]:
+    def list(self, *, sort: str = "", limit: int = 0, **filters: str | Sequence[str]) -> list[R]:
         """All that fit, `limit` at most. Filters are fields and their value: phase="running", label="a=b"."""
         return list(self.each(sort=sort, limit=limit, **filters))
 
-    def each(self, *, sort: str = "", limit: int = 0, **filters: str) -> Iterator[R]:
+    def each(self, *, sort: str = "", limit: int = 0, **filters: str | Sequence[str]) -> Iterator[R]:
         """The same, page by page as they are needed."""
         query = {k: v for k, v in {"sort": sort, **filters}.items() if v}
         left, cursor = limit or 1 << 62, ""
@@ -76,10 +85,10 @@ class Noun(Generic[R]):
                 return
             cursor = page.next
 
-    def page(self, *, limit: int = PAGE, cursor: str = "", **query: str) -> Page[R]:
+    def page(self, *, limit: int = PAGE, cursor: str = "", **query: str | Sequence[str]) -> Page[R]:
         """One page, with the revision that it is true for."""
-        query = {"limit": str(limit), **({"cursor": cursor} if cursor else {}), **query}
-        return decoded(self._get("", query), Page[self.kind])  # type: ignore[name-defined]
+        asked: Query = {"limit": str(limit), **({"cursor": cursor} if cursor else {}), **query}
+        return decoded(self._get("", asked), Page[self.kind])  # type: ignore[name-defined]
 
     def get(self, name: str) -> R:
         """Raises  NotFound"""
@@ -94,7 +103,18 @@ class Noun(Generic[R]):
         except NotFound:
             return None
 
-    def watch(self, since: int | None = None, **filters: str) -> Iterator[Change[R]]:
+    def names(self) -> dict[str, str]:
+        """All names by id: nothing else is asked for."""
+        found: dict[str, str] = {}
+        query: dict[str, str] = {"fields": "id,name", "limit": str(PAGE)}
+        while True:
+            page = decoded(self._get("", query), _Names)
+            found.update((item.id, item.name) for item in page.items)
+            if not page.next:
+                return found
+            query["cursor"] = page.next
+
+    def watch(self, since: int | None = None, **filters: str | Sequence[str]) -> Iterator[Change[R]]:
         """Changes as they happen, without end, from after a revision (None: from now on)."""
         return watch(self._connection, self.kind, since=since, query=filters)  # type: ignore[arg-type]
 
@@ -105,26 +125,26 @@ class Noun(Generic[R]):
         """Replace all labels."""
         return self.update(name, labels=dict(labels))
 
-    def update(self, name: str, **fields: Json) -> Operation:
+    def update(self, name: str, **fields: object) -> Operation:
         """Change these fields; the others stay as they are."""
         return self._change("PATCH", quote(name, safe=""), fields)
 
-    def create(self, **fields: Json) -> Operation:
+    def create(self, **fields: object) -> Operation:
         """Ask for a new one."""
         return self._change("POST", "", fields)
 
-    def having(self, *, dry_run: bool = False, if_match: int | None = None) -> "Noun[R]":
+    def having(self, *, dry_run: bool = False, if_match: int | None = None) -> Self:
         """The same noun; what it changes is only checked, or only done at this revision."""
         return type(self)(self._connection, Options(dry_run=dry_run, if_match=if_match))
 
     def _path(self, rest: str) -> str:
         return f"/api/v1/{self.kind.PLURAL}" + (f"/{rest}" if rest else "")
 
-    def _get(self, name: str, query: Mapping[str, str] | None = None) -> Answer:
+    def _get(self, name: str, query: Query | None = None) -> Answer:
         return self._connection.send(Request("GET", self._path(quote(name, safe="")), query or {}))
 
     def _send(
-        self, method: str, rest: str, body: Mapping[str, Json] | None, query: Mapping[str, str] | None = None
+        self, method: str, rest: str, body: Mapping[str, object] | None, query: Query | None = None
     ) -> Answer:
         query = {k: v for k, v in (query or {}).items() if v}
         if self._options.dry_run:
@@ -137,8 +157,8 @@ class Noun(Generic[R]):
         self,
         method: str,
         rest: str,
-        body: Mapping[str, Json] | None = None,
-        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+        query: Query | None = None,
     ) -> Operation:
         return decoded(self._send(method, rest, body, query), Operation)
 
@@ -211,11 +231,11 @@ class Images(Noun[Image]):
         )
 
 
-class JoinTicket(msgspec.Struct, frozen=True, kw_only=True):
-    """What `corral agent join` needs; shown once."""
+class NewJoinToken(msgspec.Struct, frozen=True, kw_only=True):
+    """`secret` is what `corral agent join` takes, once; it is in this answer and nowhere else."""
 
-    token: str
-    expires_at: float | None = None
+    join_token: JoinToken
+    secret: str
 
 
 class Nodes(Noun[Node]):
@@ -232,12 +252,12 @@ class Nodes(Noun[Node]):
         """Take it out for good; `force` gives up the VMs on it."""
         return self._change("DELETE", quote(name, safe=""), query={"force": "true" if force else ""})
 
-    def join_token(self, *, ttl_s: float = 3600.0) -> JoinTicket:
-        return decoded(self._send("POST", "join-tokens", {"ttl_s": ttl_s}), JoinTicket)
+    def join_token(self, *, ttl_s: float = 3600.0) -> NewJoinToken:
+        return decoded(self._send("POST", "join-tokens", {"ttl_s": ttl_s}), NewJoinToken)
 
 
-class TokenWithSecret(msgspec.Struct, frozen=True, kw_only=True):
-    """A new token, and what requests prove themselves with: shown this once."""
+class NewToken(msgspec.Struct, frozen=True, kw_only=True):
+    """`secret` is what requests prove themselves with; it is in this answer and nowhere else."""
 
     token: Token
     secret: str
@@ -246,18 +266,19 @@ class TokenWithSecret(msgspec.Struct, frozen=True, kw_only=True):
 class Tokens(Noun[Token]):
     kind = Token
 
-    def issue(self, name: str, *, role: str = "viewer", ttl_s: float | None = None) -> TokenWithSecret:
+    def issue(self, name: str, *, role: str = "viewer", ttl_s: float | None = None) -> NewToken:
         """Make a token. Its secret is in the answer and nowhere else."""
-        body: dict[str, Json] = {"name": name, "role": role, "ttl_s": ttl_s}
-        return decoded(self._send("POST", "", body), TokenWithSecret)
+        body: dict[str, object] = {"name": name, "role": role, "ttl_s": ttl_s}
+        return decoded(self._send("POST", "", body), NewToken)
 
 
 class Operations(Noun[Operation]):
     kind = Operation
 
     def cancel(self, name: str) -> Operation:
-        """Ask it to stop; it ends as `cancelled` once that has happened."""
-        return self._change("POST", f"{quote(name, safe='')}/cancel")
+        """Ask it to stop, and give it as it is then; it ends as `cancelled` once that has happened."""
+        self._change("POST", f"{quote(name, safe='')}/cancel")
+        return self.get(name)
 
     def wait(
         self,

@@ -10,14 +10,16 @@ Start here     follow()
 source         html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from corral.client.connection import Connection, Lost, Request, Stream
+from corral.client.connection import PASSING, Connection, Lost, Query, Request, Stream
+from corral.client.errors import refused
 from corral.clock import backoff_s
 from corral.errors import CorralError
 
+ERROR: Final = "error"  # name of the event that says why the stream ends
 SILENCE_S_MAX: Final = 60.0  # the server says something at least every 15 s
 
 
@@ -63,7 +65,7 @@ class Parser:
 def follow(
     connection: Connection,
     path: str,
-    query: Mapping[str, str],
+    query: Query,
     *,
     since: int | None,
     until_s: float | None = None,
@@ -88,7 +90,7 @@ def follow(
         except Lost as error:
             lost = error
         except CorralError as error:
-            if not error.retryable or error.status != 503:
+            if error.code not in PASSING:
                 raise
             lost = error
         now_s = clock.monotonic_s()
@@ -106,10 +108,12 @@ def follow(
 def _events(
     stream: Stream, parser: Parser, connection: Connection, until_s: float | None
 ) -> Iterator[SseEvent]:
-    """Until the stream ends or breaks."""
+    """Until the stream ends or breaks. Raises what the server says of its end."""
     try:
         while line := stream.readline(_left(connection, until_s)):
             event = parser.take(line.decode("utf-8", "replace").rstrip("\r\n"))
+            if event is not None and event.name == ERROR:
+                raise refused(500, "the stream broke off", event.data.encode())
             if event is not None:
                 yield event
     finally:
@@ -122,7 +126,7 @@ def _left(connection: Connection, until_s: float | None) -> float:
     return min(SILENCE_S_MAX, max(0.001, until_s - connection.clock.monotonic_s()))
 
 
-def _request(path: str, query: Mapping[str, str], last_id: str) -> Request:
+def _request(path: str, query: Query, last_id: str) -> Request:
     headers = {"Accept": "text/event-stream"}
     if last_id:
         headers["Last-Event-ID"] = last_id

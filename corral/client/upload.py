@@ -14,9 +14,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Protocol
 
+import msgspec
+
 from corral.client.connection import Connection, Request
+from corral.client.watch import ended, wait
 from corral.errors import CorralError, Invalid
 from corral.model.image import Image
+from corral.model.operation import Operation
 
 PIECE_BYTES: Final = 1 << 20
 Progress = Callable[[str, int, int], None]  # "checksum" or "upload", bytes done, bytes in all
@@ -49,7 +53,7 @@ def upload(
         )
     images.create(name=name, sha256=digest, format=format, os=os, labels=labels or {})
     try:
-        connection.send(
+        answer = connection.send(
             Request(
                 "PUT",
                 f"/api/v1/images/{name}/content",
@@ -57,6 +61,7 @@ def upload(
                 headers={"Content-Type": "application/octet-stream", "Content-Length": str(size)},
             )
         )
+        ended(wait(connection, msgspec.json.decode(answer.body, type=Operation)))
     except (CorralError, KeyboardInterrupt):
         with suppress(CorralError):  # what went wrong first is what to tell
             images.delete(name)

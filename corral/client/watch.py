@@ -7,13 +7,13 @@ Next door      sse.py keeps the stream alive
 Start here     wait()
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
 
-from corral.client.connection import Connection, Request
+from corral.client.connection import Connection, Query, Request
 from corral.client.errors import BadAnswer, OperationFailed, StillRunning, told
 from corral.client.sse import DeadlineReached, SseEvent, follow
 from corral.errors import Cancelled, CorralError
@@ -39,7 +39,7 @@ def watch(
     kind: type[R],
     *,
     since: int | None,
-    query: Mapping[str, str],
+    query: Query,
     until_s: float | None = None,
 ) -> Iterator[Change[R]]:
     """Raises  DeadlineReached; CorralError, also with code store.compacted: list again and watch from there"""
@@ -111,7 +111,7 @@ def _follow_once(
 def _decoded(event: SseEvent, kind: type[R]) -> Change[R] | None:
     """None: an event that is not about a resource of this kind."""
     if event.name not in (PUT, REMOVE):
-        return None
+        return None  # a bookmark: its id alone matters
     try:
         resource = msgspec.json.decode(event.data, type=kind)
     except msgspec.ValidationError as error:

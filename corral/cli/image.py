@@ -1,0 +1,146 @@
+"""Image: import disk images, to make volumes from."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from corral.cli.parts.following import finish
+from corral.cli.parts.noun import noun
+from corral.cli.parts.options import (
+    DryRunOption,
+    FilterOption,
+    LabelFilter,
+    LabelsOption,
+    Output,
+    OutputOption,
+    SortOption,
+    TimeoutOption,
+    WaitOption,
+    YesOption,
+    labels_of,
+    names_of,
+    sure,
+)
+from corral.cli.parts.present import show_list, show_one
+from corral.cli.parts.session import connect
+
+commands = noun("Images: what the disks of new VMs are made from.")
+
+ImageName = Annotated[
+    str, typer.Argument(metavar="IMAGE", help="Name or id.", autocompletion=names_of("images"))
+]
+
+
+@commands.command("list")
+def list_images(
+    label: LabelFilter = None,
+    filter: FilterOption = "",
+    sort: SortOption = "name",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List images.
+
+    Example: corral image list -o wide
+    """
+    from corral.cli.parts.columns import image_columns
+
+    with connect() as client:
+        images = client.images.list(sort=sort, label=label or [], filter=filter)
+        show_list(
+            images, image_columns(), output, empty="No image yet. `corral image import FILE` makes one."
+        )
+
+
+@commands.command()
+def show(image: ImageName, output: OutputOption = Output.TABLE) -> None:
+    """Show an image in detail.
+
+    Example: corral image show debian
+    """
+    from corral.cli.parts.details import image_details
+
+    with connect() as client:
+        found = client.images.get(image)
+        show_one(found, lambda: image_details(found), output)
+
+
+@commands.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A qcow2 or raw disk image.")],
+    name: Annotated[str, typer.Option("--name", help="Default: the file's name without its ending.")] = "",
+    sha256: Annotated[
+        str, typer.Option("--sha256", help="Refuse the file if this is not its checksum.")
+    ] = "",
+    format: Annotated[
+        str, typer.Option("--format", help="qcow2 or raw. Default: what the file looks like.")
+    ] = "",
+    os: Annotated[str, typer.Option("--os", help="For people: what is installed in it.")] = "",
+    label: LabelsOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Import an image from a file; server and file are compared by checksum.
+
+    Example: corral image import debian-12.qcow2 --name debian
+    """
+    from corral.model.units import format_size
+
+    name = name or _name_of(file)
+    with connect() as client, _progress() as progress:
+        image = client.images.upload(
+            name, file, sha256=sha256, format=format, os=os, labels=labels_of(label), progress=progress
+        )
+    sizes = f"{format_size(image.status.size_bytes)}, {format_size(image.status.virtual_bytes)} for a guest"
+    if output in (Output.TABLE, Output.WIDE):
+        typer.echo(f"Image {image.name}: {image.status.phase} ({image.status.format}, {sizes})")
+    else:
+        show_one(image, lambda: (), output)
+
+
+@commands.command()
+def delete(
+    image: ImageName,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Delete an image that no volume is made from.
+
+    Example: corral image delete debian
+    """
+    sure(f"Delete image {image}?", yes or dry_run)
+    with connect() as client:
+        operation = client.images.having(dry_run=dry_run).delete(image)
+        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+def _name_of(file: Path) -> str:
+    """`Debian_12.qcow2` makes debian-12."""
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "-" for c in file.stem.lower())
+    return kept.strip("-.")[:63]
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for the checksum and one for the upload; nothing where no terminal is."""
+    if not sys.stderr.isatty():
+        yield lambda what, done, size: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description:>8}"), BarColumn(), DownloadColumn(True), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(what: str, done: int, size: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=size)
+            bars.update(tasks[what], completed=done)
+
+        yield report

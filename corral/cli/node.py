@@ -1,0 +1,185 @@
+"""Node: list the machines that run VMs, cordon them, let new ones join."""
+
+from typing import Annotated
+
+import typer
+
+from corral.cli.parts.following import finish
+from corral.cli.parts.lookup import Names
+from corral.cli.parts.noun import noun
+from corral.cli.parts.options import (
+    DryRunOption,
+    FilterOption,
+    LabelFilter,
+    Output,
+    OutputOption,
+    SortOption,
+    TimeoutOption,
+    WaitOption,
+    YesOption,
+    changed_labels,
+    duration_s,
+    names_of,
+    sure,
+)
+from corral.cli.parts.present import show_document, show_list, show_one
+from corral.cli.parts.session import connect
+
+commands = noun("Nodes: the machines that run VMs.")
+
+NodeName = Annotated[
+    str, typer.Argument(metavar="NODE", help="Name or id.", autocompletion=names_of("nodes"))
+]
+
+
+@commands.command("list")
+def list_nodes(
+    label: LabelFilter = None,
+    phase: Annotated[str, typer.Option("--phase", help="Only those in this phase, e.g. ready.")] = "",
+    filter: FilterOption = "",
+    sort: SortOption = "name",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List nodes.
+
+    Example: corral node list -o wide
+    """
+    from corral.cli.parts.columns import node_columns
+
+    with connect() as client:
+        nodes = client.nodes.list(sort=sort, label=label or [], phase=phase, filter=filter)
+        show_list(nodes, node_columns(), output, empty="No node yet. `corral node join-token` lets one join.")
+
+
+@commands.command()
+def show(node: NodeName, output: OutputOption = Output.TABLE) -> None:
+    """Show a node in detail: what it has, and what it sees of pools and networks.
+
+    Example: corral node show node1
+    """
+    from corral.cli.parts.details import node_details
+
+    with connect() as client:
+        found = client.nodes.get(node)
+        show_one(found, lambda: node_details(found, Names(client)), output)
+
+
+@commands.command()
+def cordon(node: NodeName, dry_run: DryRunOption = False, output: OutputOption = Output.TABLE) -> None:
+    """Put no new VMs on a node; those it has stay.
+
+    Example: corral node cordon node1
+    """
+    with connect() as client:
+        finish(
+            client, [client.nodes.having(dry_run=dry_run).cordon(node)], output, wait=False, dry_run=dry_run
+        )
+
+
+@commands.command()
+def uncordon(node: NodeName, dry_run: DryRunOption = False, output: OutputOption = Output.TABLE) -> None:
+    """Let a node take new VMs again.
+
+    Example: corral node uncordon node1
+    """
+    with connect() as client:
+        finish(
+            client, [client.nodes.having(dry_run=dry_run).uncordon(node)], output, wait=False, dry_run=dry_run
+        )
+
+
+@commands.command()
+def remove(
+    node: NodeName,
+    force: Annotated[
+        bool, typer.Option("--force", help="Give up the VMs on it: only if the machine is gone for good.")
+    ] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Take a node out for good; its certificate is worth nothing from then on.
+
+    Example: corral node remove node3
+    """
+    sure(f"Remove {node}" + (", and give up the VMs on it?" if force else "?"), yes or dry_run)
+    with connect() as client:
+        operation = client.nodes.having(dry_run=dry_run).remove(node, force=force)
+        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@commands.command("join-token")
+def join_token(
+    ttl: Annotated[str, typer.Option("--ttl", metavar="TIME", help="How long it may be used.")] = "1h",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Make a token with which one node can join, once.
+
+    Example: corral agent join $(corral node join-token -o name)
+    """
+    with connect() as client:
+        made = client.nodes.join_token(ttl_s=duration_s(ttl, "ttl") or 3600.0)
+    if output in (Output.JSON, Output.YAML):
+        show_document(made, output)
+        return
+    typer.echo(made.secret)
+    if output is not Output.NAME:
+        typer.echo(f"Within {ttl}, run on the new node:\n  corral agent join {made.secret}", err=True)
+
+
+@commands.command()
+def labels(
+    node: NodeName,
+    changes: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE|KEY-]...", help="To set, or to take away.")
+    ] = None,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show a node's labels, or change them.
+
+    Example: corral node labels node1 rack=r7 old-
+    """
+    with connect() as client:
+        now = client.nodes.get(node)
+        if not changes:
+            for key, value in sorted(now.labels.items()):
+                typer.echo(f"{key}={value}")
+            return
+        nodes = client.nodes.having(dry_run=dry_run, if_match=now.revision)
+        operation = nodes.set_labels(node, changed_labels(now.labels, changes))
+        finish(client, [operation], output, wait=False, dry_run=dry_run)
+
+
+@commands.command("set")
+def set_(
+    node: NodeName,
+    cpu_overcommit: Annotated[
+        float | None, typer.Option("--cpu-overcommit", help="vCPUs promised for each CPU.")
+    ] = None,
+    memory_overcommit: Annotated[
+        float | None, typer.Option("--memory-overcommit", help="Memory promised for each byte of it.")
+    ] = None,
+    reserve_memory: Annotated[
+        str | None, typer.Option("--reserve-memory", metavar="SIZE", help="Kept for the host itself.")
+    ] = None,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Change how much of a node VMs may have.
+
+    Example: corral node set node1 --cpu-overcommit 2 --reserve-memory 2GiB
+    """
+    given = {
+        "cpu_overcommit": cpu_overcommit,
+        "memory_overcommit": memory_overcommit,
+        "reserve_memory": reserve_memory,
+    }
+    fields = {name: value for name, value in given.items() if value is not None}
+    if not fields:
+        raise typer.BadParameter("nothing to set; --help lists what can be")
+    with connect() as client:
+        operation = client.nodes.having(dry_run=dry_run).update(node, **fields)
+        finish(client, [operation], output, wait=False, dry_run=dry_run)

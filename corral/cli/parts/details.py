@@ -1,0 +1,215 @@
+"""Details: what `show` tells a person about one resource, as names and values."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from corral.cli.parts.columns import address, vm_phase
+from corral.cli.parts.lookup import Names
+from corral.cli.parts.words import age, moment, pairs, yes
+from corral.model.units import format_size
+
+if TYPE_CHECKING:
+    from corral.model.image import Image
+    from corral.model.network import Network
+    from corral.model.node import Node
+    from corral.model.operation import Operation
+    from corral.model.pool import StoragePool
+    from corral.model.resource import Resource, Trouble
+    from corral.model.vm import VM
+    from corral.model.volume import Volume
+
+Pairs = Sequence[tuple[str, str]]
+
+
+def vm_details(vm: "VM", names: Names) -> Pairs:
+    spec, status, report = vm.spec, vm.status, vm.report
+    return _without_gaps(
+        *_head(vm),
+        ("Phase", vm_phase(vm)),
+        ("Since", moment(status.since)),
+        ("Node", names.of("nodes", status.node)),
+        ("Bound to", names.of("nodes", spec.node) if spec.node else ""),
+        ("Doing", report.step if report else ""),
+        ("Restarts", str(report.restarts) if report and report.restarts else ""),
+        ("CPUs", str(spec.cpus)),
+        ("Memory", format_size(spec.memory_bytes)),
+        ("Disks", "\n".join(f"{names.of('volumes', d.volume)} ({d.bus})" for d in spec.disks)),
+        (
+            "NICs",
+            "\n".join(f"{names.of('networks', n.network)} {n.mac} {n.address}".rstrip() for n in spec.nics),
+        ),
+        ("Address", address(vm)),
+        ("Guest", _guest(vm)),
+        ("Migration", _migration(vm, names)),
+        ("Last migration", _last_migration(vm, names)),
+        ("Restart", spec.restart),
+        ("Placement", spec.policy),
+        ("Protected", yes(spec.protected)),
+        *_trouble(status.trouble),
+    )
+
+
+def node_details(node: "Node", names: Names) -> Pairs:
+    inventory = node.status.inventory
+    accelerator = inventory.accelerator
+    return _without_gaps(
+        *_head(node),
+        ("Phase", node.status.phase),
+        ("Since", moment(node.status.since)),
+        ("Host", inventory.hostname),
+        ("Kernel", inventory.kernel),
+        ("Hypervisor", inventory.hypervisor),
+        ("Accelerator", accelerator.kind + (f" ({accelerator.reason})" if accelerator.reason else "")),
+        ("CPU", f"{inventory.cpus} x {inventory.cpu.model}".rstrip(" x")),
+        ("Overcommit", f"CPU {node.spec.cpu_overcommit:g}, memory {node.spec.memory_overcommit:g}"),
+        (
+            "Memory",
+            f"{format_size(inventory.memory_bytes)}, {format_size(node.spec.reserve_memory_bytes)} for the host",
+        ),
+        ("NUMA cells", str(len(inventory.cells)) if inventory.cells else ""),
+        ("GPUs", "\n".join(f"{g.address} {g.vendor}:{g.device}" for g in inventory.gpus)),
+        ("Bridges", ", ".join(inventory.bridges)),
+        (
+            "Pools",
+            "\n".join(
+                _on_node(names.of("pools", i), p.ready, p.trouble) for i, p in node.status.pools.items()
+            ),
+        ),
+        (
+            "Networks",
+            "\n".join(
+                _on_node(names.of("networks", i), n.ready, n.trouble) for i, n in node.status.networks.items()
+            ),
+        ),
+        ("Other domains", ", ".join(inventory.domains)),
+        ("Agent", node.status.agent_version),
+    )
+
+
+def image_details(image: "Image") -> Pairs:
+    status = image.status
+    return _without_gaps(
+        *_head(image),
+        ("Phase", status.phase),
+        ("Format", status.format),
+        ("Size", format_size(status.size_bytes)),
+        ("Virtual size", format_size(status.virtual_bytes)),
+        ("SHA-256", status.sha256 or image.spec.sha256),
+        ("OS", image.spec.os),
+        ("Copies", "\n".join(status.copies)),
+        *_trouble(status.trouble),
+    )
+
+
+def volume_details(volume: "Volume", names: Names) -> Pairs:
+    spec, report = volume.spec, volume.status.report
+    return _without_gaps(
+        *_head(volume),
+        ("Phase", volume.status.phase),
+        ("Pool", names.of("pools", spec.pool)),
+        ("Size", format_size(spec.size_bytes)),
+        ("Allocated", format_size(report.allocated_bytes) if report and report.allocated_bytes else ""),
+        ("Path", report.path if report else ""),
+        ("Image", names.of("images", spec.image) if spec.image else ""),
+        ("Goes with VM", names.of("vms", spec.vm) if spec.vm else ""),
+        ("Node", names.of("nodes", volume.status.node)),
+        *_trouble(volume.status.trouble),
+    )
+
+
+def pool_details(pool: "StoragePool", nodes: Sequence["Node"]) -> Pairs:
+    seen = [(n.name, n.status.pools[pool.id]) for n in nodes if pool.id in n.status.pools]
+    lines = [
+        f"{name}: {format_size(p.free_bytes)} of {format_size(p.total_bytes)} free"
+        if p.ready
+        else _on_node(name, p.ready, p.trouble)
+        for name, p in seen
+    ]
+    return _without_gaps(
+        *_head(pool),
+        ("Path", pool.spec.path),
+        ("Shared", yes(pool.spec.shared)),
+        ("On nodes", "\n".join(lines)),
+    )
+
+
+def network_details(network: "Network", nodes: Sequence["Node"]) -> Pairs:
+    subnet = network.spec.subnet
+    seen = [(n.name, n.status.networks[network.id]) for n in nodes if network.id in n.status.networks]
+    return _without_gaps(
+        *_head(network),
+        ("Bridge", network.spec.bridge),
+        ("MTU", str(network.spec.mtu)),
+        ("Subnet", subnet.cidr if subnet else ""),
+        ("Range", f"{subnet.first} to {subnet.last}" if subnet else ""),
+        ("Gateway", subnet.gateway if subnet else ""),
+        ("DNS", ", ".join(subnet.dns) if subnet else ""),
+        ("DHCP", yes(subnet.dhcp) if subnet else ""),
+        ("On nodes", "\n".join(_on_node(name, n.ready, n.trouble) for name, n in seen)),
+    )
+
+
+def operation_details(operation: "Operation") -> Pairs:
+    spec, status = operation.spec, operation.status
+    steps = [
+        f"{s.name}: {s.ended_at - s.started_at:.1f} s" if s.ended_at else f"{s.name} …" for s in status.steps
+    ]
+    return _without_gaps(
+        ("Id", operation.id),
+        ("Verb", spec.verb),
+        ("Target", f"{spec.target.kind} {spec.target.name} ({spec.target.id})"),
+        ("State", status.state),
+        ("Progress", f"{status.progress:.0%}"),
+        ("Waits for", status.waiting_for),
+        ("Steps", "\n".join(steps)),
+        ("Result", "\n".join(f"{k} {v}" for k, v in status.result.items())),
+        ("By", spec.by),
+        ("Begun", moment(operation.created_at)),
+        ("Ended", moment(status.ended_at) if status.ended_at else ""),
+        *_trouble(status.error),
+    )
+
+
+def _head(resource: "Resource") -> Pairs:
+    return (
+        ("Name", resource.name),
+        ("Id", resource.id),
+        ("Labels", "" if not resource.labels else pairs(resource.labels)),
+        ("Created", f"{moment(resource.created_at)} ({age(resource.created_at)} ago)"),
+    )
+
+
+def _trouble(trouble: "Trouble | None") -> Pairs:
+    if trouble is None:
+        return ()
+    return (("Trouble", f"{trouble.message} [{trouble.code}]"), ("Hint", trouble.hint))
+
+
+def _on_node(name: str, ready: bool, trouble: "Trouble | None") -> str:
+    return f"{name}: " + ("ready" if ready else f"not ready, {trouble.message}" if trouble else "not ready")
+
+
+def _guest(vm: "VM") -> str:
+    guest = vm.status.guest
+    return f"up as {guest.hostname}" if guest.up and guest.hostname else "up" if guest.up else ""
+
+
+def _migration(vm: "VM", names: Names) -> str:
+    now = vm.status.migration
+    return (
+        f"{now.stage}, from {names.of('nodes', now.source)} to {names.of('nodes', now.target)}" if now else ""
+    )
+
+
+def _last_migration(vm: "VM", names: Names) -> str:
+    last = vm.status.last_migration
+    if last is None:
+        return ""
+    way = f"from {names.of('nodes', last.source)} to {names.of('nodes', last.target)}"
+    end = f"{last.total_s:.1f} s, {last.downtime_ms:.0f} ms down" if last.state == "done" else ""
+    why = last.trouble.message if last.trouble else ""
+    return ", ".join(part for part in (last.state, way, end, why) if part)
+
+
+def _without_gaps(*pairs: tuple[str, str]) -> Pairs:
+    return [(name, value) for name, value in pairs if value]

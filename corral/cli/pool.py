@@ -1,0 +1,115 @@
+"""Pool: where volumes live."""
+
+from typing import Annotated
+
+import typer
+
+from corral.cli.parts.following import finish
+from corral.cli.parts.lookup import Names
+from corral.cli.parts.noun import noun
+from corral.cli.parts.options import (
+    DryRunOption,
+    FilterOption,
+    LabelFilter,
+    LabelsOption,
+    Output,
+    OutputOption,
+    SortOption,
+    TimeoutOption,
+    WaitOption,
+    YesOption,
+    labels_of,
+    names_of,
+    sure,
+)
+from corral.cli.parts.present import show_list, show_one
+from corral.cli.parts.session import connect
+
+commands = noun("Storage pools: directories in which volumes live, on one node or shared between nodes.")
+
+PoolName = Annotated[
+    str, typer.Argument(metavar="POOL", help="Name or id.", autocompletion=names_of("pools"))
+]
+
+
+@commands.command("list")
+def list_pools(
+    label: LabelFilter = None,
+    filter: FilterOption = "",
+    sort: SortOption = "name",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List storage pools.
+
+    Example: corral pool list
+    """
+    from corral.cli.parts.columns import pool_columns
+
+    with connect() as client:
+        pools = client.pools.list(sort=sort, label=label or [], filter=filter)
+        show_list(
+            pools, pool_columns(Names(client)), output, empty="No pool yet. `corral pool create` makes one."
+        )
+
+
+@commands.command()
+def show(pool: PoolName, output: OutputOption = Output.TABLE) -> None:
+    """Show a pool in detail, with the space that each node sees.
+
+    Example: corral pool show shared
+    """
+    from corral.cli.parts.details import pool_details
+
+    with connect() as client:
+        found = client.pools.get(pool)
+        show_one(found, lambda: pool_details(found, client.nodes.list(sort="name")), output)
+
+
+@commands.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Name of the new pool.")],
+    path: Annotated[str, typer.Option("--path", help="Directory, the same on each node.")],
+    shared: Annotated[
+        bool, typer.Option("--shared", help="The nodes see the same files there (NFS).")
+    ] = False,
+    node: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--node", help="Where it is. Default: everywhere. Repeatable.", autocompletion=names_of("nodes")
+        ),
+    ] = None,
+    label: LabelsOption = None,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Create a pool from a directory that exists on the nodes.
+
+    Example: corral pool create shared --path /srv/corral --shared
+    """
+    with connect() as client:
+        pools = client.pools.having(dry_run=dry_run)
+        operation = pools.create(
+            name=name, path=path, shared=shared, nodes=node or [], labels=labels_of(label)
+        )
+        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@commands.command()
+def delete(
+    pool: PoolName,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Forget a pool without volumes; its directory stays.
+
+    Example: corral pool delete shared
+    """
+    sure(f"Delete pool {pool}?", yes or dry_run)
+    with connect() as client:
+        operation = client.pools.having(dry_run=dry_run).delete(pool)
+        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)

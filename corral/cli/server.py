@@ -1,0 +1,135 @@
+"""Server: run the control plane."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from corral.cli.parts.noun import SETTINGS
+from corral.errors import Invalid
+
+if TYPE_CHECKING:
+    from corral.server.config import ServerConfig
+
+commands = typer.Typer(
+    help="Server: the control plane, with API and node link.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=SETTINGS,
+    invoke_without_command=True,
+)
+
+DATA_DIR = "/var/lib/corral/server"  # as in server/config.py, which is not imported for help
+DataDirOption = Annotated[
+    Path,
+    typer.Option(
+        "--data-dir", envvar="CORRAL_SERVER_DATA_DIR", help="Where database, CA and images are kept."
+    ),
+]
+HttpOption = Annotated[
+    str,
+    typer.Option(
+        "--http", envvar="CORRAL_HTTP", metavar="HOST:PORT", help="REST API; TLS unless on loopback."
+    ),
+]
+LinkOption = Annotated[
+    str,
+    typer.Option("--link", envvar="CORRAL_LINK", metavar="HOST:PORT", help="Node link: agents dial in here."),
+]
+JoinOption = Annotated[
+    str,
+    typer.Option(
+        "--join", envvar="CORRAL_JOIN", metavar="HOST:PORT", help="Where new nodes get a certificate."
+    ),
+]
+NameOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--name",
+        envvar="CORRAL_NAMES",
+        metavar="HOST",
+        help="Name or address under which others reach it. Repeatable.",
+    ),
+]
+ContextOption = Annotated[
+    str, typer.Option("--context", help="CLI context that the first start writes; '' for none.")
+]
+
+
+@commands.callback()
+def server(
+    ctx: typer.Context,
+    demo: Annotated[
+        bool,
+        typer.Option("--demo", help="Run it on simulated nodes, for a look: no root, no KVM, nothing kept."),
+    ] = False,
+    http: HttpOption = "127.0.0.1:8440",
+) -> None:
+    """The control plane, with API and node link.
+
+    Example: corral server --demo
+    """
+    if ctx.invoked_subcommand is not None:
+        if demo:
+            raise Invalid("--demo", ctx.invoked_subcommand, "alone: it takes no verb")
+        return
+    if not demo:
+        typer.echo(ctx.get_help())
+        raise typer.Exit(2)
+    from corral.server.demo import main
+
+    main(http)
+
+
+@commands.command()
+def init(
+    data_dir: DataDirOption = Path(DATA_DIR),
+    http: HttpOption = "127.0.0.1:8440",
+    link: LinkOption = "0.0.0.0:8441",
+    join: JoinOption = "0.0.0.0:8442",
+    name: NameOption = None,
+    context: ContextOption = "local",
+) -> None:
+    """Make data directory, CA and the first admin token; write the CLI's context.
+
+    Example: corral server init --name corral.example --http 0.0.0.0:8440
+    """
+    from corral.server.main import init as make
+
+    token = make(_config(data_dir, http, link, join, name, context))
+    if not token:
+        typer.echo(f"{data_dir} was initialised before; nothing was changed.", err=True)
+        return
+    typer.echo(token)
+    typer.echo(
+        "This admin token is shown this once." + (f" Context {context} has it." if context else ""), err=True
+    )
+
+
+@commands.command()
+def run(
+    data_dir: DataDirOption = Path(DATA_DIR),
+    http: HttpOption = "127.0.0.1:8440",
+    link: LinkOption = "0.0.0.0:8441",
+    join: JoinOption = "0.0.0.0:8442",
+    name: NameOption = None,
+    context: ContextOption = "local",
+) -> None:
+    """Run the server in the foreground until SIGTERM or Ctrl-C; the first start does `init` too.
+
+    Example: corral server run --http 127.0.0.1:8440
+    """
+    from corral.server.main import main
+
+    main(_config(data_dir, http, link, join, name, context))
+
+
+def _config(
+    data_dir: Path, http: str, link: str, join: str, names: list[str] | None, context: str
+) -> "ServerConfig":
+    from corral.server.config import ServerConfig
+
+    return ServerConfig(
+        data_dir=data_dir, http=http, link=link, join=join, names=tuple(names or ()), context=context
+    )

@@ -1,0 +1,335 @@
+"""VM: create, start, stop, migrate and watch virtual machines."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from corral.cli.parts.following import finish
+from corral.cli.parts.lookup import Names
+from corral.cli.parts.noun import noun
+from corral.cli.parts.options import (
+    DryRunOption,
+    FilterOption,
+    LabelFilter,
+    LabelsOption,
+    Output,
+    OutputOption,
+    SortOption,
+    TimeoutOption,
+    WaitOption,
+    YesOption,
+    changed_labels,
+    duration_s,
+    labels_of,
+    names_of,
+    sure,
+)
+from corral.cli.parts.present import show_list, show_one
+from corral.cli.parts.session import connect
+
+if TYPE_CHECKING:
+    from corral.client.client import Client
+    from corral.model.operation import Operation
+
+commands = noun("Virtual machines: create them, start and stop them, move them between nodes.")
+
+VmName = Annotated[str, typer.Argument(metavar="VM", help="Name or id.", autocompletion=names_of("vms"))]
+VmNames = Annotated[
+    list[str], typer.Argument(metavar="VM...", help="Names or ids.", autocompletion=names_of("vms"))
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Do not ask the guest: pull the plug.")]
+
+
+@commands.command("list")
+def list_vms(
+    label: LabelFilter = None,
+    phase: Annotated[str, typer.Option("--phase", help="Only those in this phase, e.g. running.")] = "",
+    node: Annotated[
+        str, typer.Option("--node", help="Only those on this node.", autocompletion=names_of("nodes"))
+    ] = "",
+    filter: FilterOption = "",
+    sort: SortOption = "name",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List VMs.
+
+    Example: corral vm list --label env=prod --phase running
+    """
+    from corral.cli.parts.columns import vm_columns
+
+    with connect() as client:
+        vms = client.vms.list(sort=sort, label=label or [], phase=phase, node=node, filter=filter)
+        columns = vm_columns(Names(client))
+        show_list(vms, columns, output, empty="No VM yet. `corral vm create --help` shows how to make one.")
+
+
+@commands.command()
+def show(vm: VmName, output: OutputOption = Output.TABLE) -> None:
+    """Show a VM in detail: where it runs, its disks and NICs, what stands in its way.
+
+    Example: corral vm show web
+    """
+    from corral.cli.parts.details import vm_details
+
+    with connect() as client:
+        found = client.vms.get(vm)
+        show_one(found, lambda: vm_details(found, Names(client)), output)
+
+
+@commands.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Name of the new VM: lower-case letters, digits, dashes.")],
+    image: Annotated[
+        str, typer.Option("--image", help="Image of the first disk.", autocompletion=names_of("images"))
+    ] = "",
+    cpus: Annotated[int, typer.Option("--cpus", help="Number of vCPUs.")] = 1,
+    memory: Annotated[str, typer.Option("--memory", metavar="SIZE", help="Like 512MiB or 4GiB.")] = "512MiB",
+    disk: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--disk",
+            metavar="DISK",
+            help="SIZE of the first disk (default: the image's), then of further empty ones; or "
+            "volume=NAME, or size=SIZE,image=NAME,pool=NAME. Repeatable.",
+        ),
+    ] = None,
+    pool: Annotated[
+        str, typer.Option("--pool", help="Where its volumes live.", autocompletion=names_of("pools"))
+    ] = "",
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--network",
+            metavar="NETWORK",
+            help="A port on this network: NAME, or NAME,address=IP,mac=MAC. Repeatable.",
+            autocompletion=names_of("networks"),
+        ),
+    ] = None,
+    ssh_key: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--ssh-key", metavar="FILE", help="Public key that may log in (cloud-init). Repeatable."
+        ),
+    ] = None,
+    user_data: Annotated[
+        str, typer.Option("--user-data", metavar="FILE", help="cloud-init user data; - for stdin.")
+    ] = "",
+    meta_data: Annotated[str, typer.Option("--meta-data", metavar="FILE", help="cloud-init meta data.")] = "",
+    network_config: Annotated[
+        str, typer.Option("--network-config", metavar="FILE", help="cloud-init network configuration.")
+    ] = "",
+    label: LabelsOption = None,
+    node: Annotated[
+        str, typer.Option("--node", help="Run it on this node only.", autocompletion=names_of("nodes"))
+    ] = "",
+    policy: Annotated[str, typer.Option("--policy", help="Placement: spread or pack.")] = "spread",
+    restart: Annotated[
+        str, typer.Option("--restart", help="When it stops by itself: never, on-failure, always.")
+    ] = "on-failure",
+    protected: Annotated[bool, typer.Option("--protected", help="Refuse to delete it.")] = False,
+    start: Annotated[bool, typer.Option("--start/--no-start", help="Start it at once.")] = True,
+    stop_timeout: Annotated[
+        str, typer.Option("--stop-timeout", metavar="TIME", help="How long a shutdown may take.")
+    ] = "90s",
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Create a VM, and start it.
+
+    Example: corral vm create web --image debian --memory 512MiB --disk 4GiB --network default --ssh-key ~/.ssh/id.pub
+    """
+    from corral.cli.parts.asking import cloud_init_of, disks_of, nics_of
+
+    fields = {
+        "name": name,
+        "labels": labels_of(label),
+        "cpus": cpus,
+        "memory": memory,
+        "disks": disks_of(image, pool, disk or []),
+        "nics": nics_of(network or []),
+        "cloud_init": cloud_init_of(user_data, meta_data, network_config, ssh_key or []),
+        "running": start,
+        "restart": restart,
+        "protected": protected,
+        "stop_timeout_s": duration_s(stop_timeout, "stop-timeout"),
+        "policy": policy,
+        "node": node,
+    }
+    with connect() as client:
+        operation = client.vms.having(dry_run=dry_run).create(**fields)
+        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@commands.command()
+def start(
+    vms: VmNames,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Start VMs.
+
+    Example: corral vm start web db
+    """
+    with connect() as client:
+        nouns = client.vms.having(dry_run=dry_run)
+        finish(client, [nouns.start(vm) for vm in vms], output, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@commands.command()
+def stop(
+    vms: VmNames,
+    force: ForceOption = False,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Ask guests to shut down; those that don't in time are forced.
+
+    Example: corral vm stop web --force
+    """
+    with connect() as client:
+        nouns = client.vms.having(dry_run=dry_run)
+        asked = [nouns.stop(vm, force=force) for vm in vms]
+        finish(client, asked, output, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@commands.command()
+def restart(
+    vms: VmNames,
+    force: ForceOption = False,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Stop VMs and start them again.
+
+    Example: corral vm restart web
+    """
+    with connect() as client:
+        nouns = client.vms.having(dry_run=dry_run)
+        asked = [nouns.restart(vm, force=force) for vm in vms]
+        finish(client, asked, output, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@commands.command()
+def delete(
+    vms: VmNames,
+    keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="Keep the disks made for it.")] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Delete VMs, and the volumes made for them.
+
+    Example: corral vm delete web --keep-volumes
+    """
+    what = "keeping their volumes" if keep_volumes else "with their volumes"
+    sure(f"Delete {', '.join(vms)}, {what}?", yes or dry_run)
+    with connect() as client:
+        nouns = client.vms.having(dry_run=dry_run)
+        asked = [nouns.delete(vm, keep_volumes=keep_volumes) for vm in vms]
+        finish(client, asked, output, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@commands.command()
+def migrate(
+    vm: VmName,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="NODE", help="Default: the scheduler chooses.", autocompletion=names_of("nodes")
+        ),
+    ] = "",
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Move a running VM to another node while it runs.
+
+    Example: corral vm migrate web --to node2
+    """
+    with connect() as client:
+        operation = client.vms.having(dry_run=dry_run).migrate(vm, to)
+        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@commands.command("set")
+def set_(
+    vm: VmName,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label", "-l", metavar="KEY=VALUE", help="Set this label; KEY- takes it away. Repeatable."
+        ),
+    ] = None,
+    protected: Annotated[
+        bool | None, typer.Option("--protected/--no-protected", help="Refuse to delete it, or allow it.")
+    ] = None,
+    restart: Annotated[
+        str | None, typer.Option("--restart", help="When it stops by itself: never, on-failure, always.")
+    ] = None,
+    stop_timeout: Annotated[
+        str, typer.Option("--stop-timeout", metavar="TIME", help="How long a shutdown may take.")
+    ] = "",
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Change a VM's labels, protection, restart policy or time to shut down.
+
+    Example: corral vm set web --label env=prod --label old- --protected
+    """
+    with connect() as client:
+        operation = _changed(
+            client, vm, label, protected, restart, duration_s(stop_timeout, "stop-timeout"), dry_run
+        )
+        finish(client, [operation], output, wait=False, dry_run=dry_run)
+
+
+def _changed(
+    client: "Client",
+    vm: str,
+    label: list[str] | None,
+    protected: bool | None,
+    restart: str | None,
+    stop_timeout_s: float | None,
+    dry_run: bool,
+) -> "Operation":
+    """Labels are set on what is there now: somebody else's change in between is refused, not overwritten."""
+    given = {"protected": protected, "restart": restart, "stop_timeout_s": stop_timeout_s}
+    fields: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    if_match = None
+    if label:
+        now = client.vms.get(vm)
+        fields["labels"], if_match = changed_labels(now.labels, label), now.revision
+    if not fields:
+        raise typer.BadParameter("nothing to set; --help lists what can be")
+    return client.vms.having(dry_run=dry_run, if_match=if_match).update(vm, **fields)
+
+
+@commands.command()
+def console(vm: VmName) -> None:
+    """Join the VM's serial console; Ctrl-] leaves it. Between pipes it copies until its input ends.
+
+    Example: corral vm console web
+    """
+    import sys
+
+    from corral.cli.parts.terminal import attach
+
+    with connect() as client:
+        open_console = client.console(vm)
+        if sys.stdin.isatty():
+            typer.echo(f"Console of {vm}. Ctrl-] leaves it.", err=True)
+        attach(open_console)
+        if open_console.reason:
+            typer.echo(open_console.reason, err=True)

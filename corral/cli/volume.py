@@ -1,0 +1,120 @@
+"""Volume: block storage that outlives a VM."""
+
+from typing import Annotated
+
+import typer
+
+from corral.cli.parts.following import finish
+from corral.cli.parts.lookup import Names
+from corral.cli.parts.noun import noun
+from corral.cli.parts.options import (
+    DryRunOption,
+    FilterOption,
+    LabelFilter,
+    LabelsOption,
+    Output,
+    OutputOption,
+    SortOption,
+    TimeoutOption,
+    WaitOption,
+    YesOption,
+    labels_of,
+    names_of,
+    sure,
+)
+from corral.cli.parts.present import show_list, show_one
+from corral.cli.parts.session import connect
+
+commands = noun("Volumes: block storage that outlives a VM.")
+
+VolumeName = Annotated[
+    str, typer.Argument(metavar="VOLUME", help="Name or id.", autocompletion=names_of("volumes"))
+]
+
+
+@commands.command("list")
+def list_volumes(
+    label: LabelFilter = None,
+    pool: Annotated[
+        str, typer.Option("--pool", help="Only in this pool.", autocompletion=names_of("pools"))
+    ] = "",
+    vm: Annotated[
+        str, typer.Option("--vm", help="Only those made for this VM.", autocompletion=names_of("vms"))
+    ] = "",
+    filter: FilterOption = "",
+    sort: SortOption = "name",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List volumes.
+
+    Example: corral volume list --pool shared
+    """
+    from corral.cli.parts.columns import volume_columns
+
+    with connect() as client:
+        volumes = client.volumes.list(sort=sort, label=label or [], pool=pool, vm=vm, filter=filter)
+        show_list(volumes, volume_columns(Names(client)), output, empty="No volume yet.")
+
+
+@commands.command()
+def show(volume: VolumeName, output: OutputOption = Output.TABLE) -> None:
+    """Show a volume in detail.
+
+    Example: corral volume show web-0
+    """
+    from corral.cli.parts.details import volume_details
+
+    with connect() as client:
+        found = client.volumes.get(volume)
+        show_one(found, lambda: volume_details(found, Names(client)), output)
+
+
+@commands.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Name of the new volume.")],
+    size: Annotated[
+        str, typer.Option("--size", metavar="SIZE", help="Like 10GiB. Default: the image's.")
+    ] = "",
+    image: Annotated[
+        str, typer.Option("--image", help="Thin on top of this image.", autocompletion=names_of("images"))
+    ] = "",
+    pool: Annotated[
+        str, typer.Option("--pool", help="Where it lives.", autocompletion=names_of("pools"))
+    ] = "",
+    node: Annotated[
+        str, typer.Option("--node", help="Of a local pool: on this node.", autocompletion=names_of("nodes"))
+    ] = "",
+    label: LabelsOption = None,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Create a volume.
+
+    Example: corral volume create data --size 10GiB --pool shared
+    """
+    fields = {"name": name, "image": image, "pool": pool, "node": node, "labels": labels_of(label)}
+    with connect() as client:
+        volumes = client.volumes.having(dry_run=dry_run)
+        operation = volumes.create(**fields, **({"size": size} if size else {}))
+        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@commands.command()
+def delete(
+    volume: VolumeName,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Delete a volume that no VM uses, with all that is on it.
+
+    Example: corral volume delete data
+    """
+    sure(f"Delete volume {volume} and all that is on it?", yes or dry_run)
+    with connect() as client:
+        operation = client.volumes.having(dry_run=dry_run).delete(volume)
+        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
