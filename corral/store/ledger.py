@@ -10,12 +10,20 @@ Start here     Ledger.plan()
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from msgspec import Struct
+
 from corral.errors import Conflict, NameTaken
 from corral.model.resource import Resource
 from corral.store.interface import Change, ChangeVerb, Deposed, Fence, LeaderLease, Put, Write
 
 Name = tuple[str, str, str]  # kind, project, name: unique
-Before = list[tuple[str, Resource | None]]  # ids, and what they were before a change
+
+
+class Before(Struct, frozen=True):
+    """What some changes have replaced."""
+
+    revision: int
+    resources: dict[str, Resource | None]  # by id; None: was not there
 
 
 def name_of(resource: Resource) -> Name:
@@ -27,10 +35,8 @@ class Ledger:
 
     def __init__(self, resources: Iterable[Resource] = (), revision: int = 0) -> None:
         self.revision = revision
-        self.resources: dict[str, Resource] = {}
-        self._holders: dict[Name, str] = {}
-        for resource in resources:
-            self._set(resource.id, resource)
+        self.resources = {resource.id: resource for resource in resources}
+        self._holders = {name_of(resource): resource.id for resource in self.resources.values()}
 
     def plan(self, writes: Sequence[Write], expect: Mapping[str, int]) -> tuple[Change, ...]:
         """What the writes would change. A commit is judged as a whole: two resources may swap names in it.
@@ -50,22 +56,24 @@ class Ledger:
 
     def apply(self, changes: Sequence[Change]) -> Before:
         """Take over what plan() said; returns what revert() needs."""
-        before: Before = []
+        after: dict[str, Resource | None] = {}
+        revision = self.revision
         for change in changes:
-            assert change.revision == self.revision + 1, f"{change.revision} after {self.revision}"
-            before.append((change.resource.id, self.resources.get(change.resource.id)))
-            self._set(change.resource.id, change.resource if change.verb is ChangeVerb.PUT else None)
-            self.revision = change.revision
+            assert change.revision == revision + 1, f"{change.revision} after {revision}"
+            after[change.resource.id] = change.resource if change.verb is ChangeVerb.PUT else None
+            revision = change.revision
+        before = Before(self.revision, {id: self.resources.get(id) for id in after})
+        self._become(after, revision)
         return before
 
     def revert(self, before: Before) -> None:
         """Take back the latest changes, of which apply() returned `before`."""
-        for id, resource in reversed(before):
-            self._set(id, resource)
-        self.revision -= len(before)
+        self._become(before.resources, before.revision)
 
     def _change(self, write: Write, revision: int, after: Mapping[str, Resource | None]) -> Change:
         if isinstance(write, Put):
+            known = self.resources.get(write.resource.id, write.resource)
+            assert type(known) is type(write.resource), f"{known.id} is a {known.kind}"
             return Change(revision, ChangeVerb.PUT, write.resource.having(revision=revision))
         last = after[write.id] if write.id in after else self.resources.get(write.id)
         if last is None:
@@ -88,13 +96,17 @@ class Ledger:
             if new.setdefault(name, id) != id or (holder != id and holder not in after):
                 raise NameTaken(resource.kind, resource.name)
 
-    def _set(self, id: str, resource: Resource | None) -> None:
-        old = self.resources.pop(id, None) if resource is None else self.resources.get(id)
-        if old is not None and self._holders.get(name_of(old)) == id:
-            del self._holders[name_of(old)]
-        if resource is not None:
-            self.resources[id] = resource
-            self._holders[name_of(resource)] = id
+    def _become(self, after: Mapping[str, Resource | None], revision: int) -> None:
+        for id in after:  # all names first: they may move between the resources
+            if old := self.resources.get(id):
+                del self._holders[name_of(old)]
+        for id, resource in after.items():
+            if resource is None:
+                self.resources.pop(id, None)
+            else:
+                self.resources[id] = resource
+                self._holders[name_of(resource)] = id
+        self.revision = revision
 
 
 class Leases:

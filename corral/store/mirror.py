@@ -96,15 +96,18 @@ class Mirror:
         self._tell(changes)
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """Take over the changes that follow the mirror's revision."""
-        for change in changes:
-            resource = change.resource
+        """Take over the changes that follow the mirror's revision, whole commits at a time."""
+        latest = {change.resource.id: change for change in changes}
+        for id, change in latest.items():
+            self._shelf(change.resource.kind).release(id)
+        for id, change in latest.items():
+            shelf = self._shelf(change.resource.kind)
             if change.verb is ChangeVerb.PUT:
-                self._by_id[resource.id] = resource
-                self._shelf(resource.kind).put(resource)
+                self._by_id[id] = change.resource
+                shelf.put(change.resource)
             else:
-                del self._by_id[resource.id]
-                self._shelf(resource.kind).remove(resource.id)
+                self._by_id.pop(id, None)
+                shelf.remove(id)
         self._log.extend(changes)
         self._tell(changes)
 
@@ -187,10 +190,12 @@ class Mirror:
 
     def suppose(self, writes: Iterable[Write]) -> None:
         """In a fork: as if these had been committed next. Nothing is checked."""
+        changes = []
         for revision, write in enumerate(writes, self.revision + 1):
             verb = ChangeVerb.PUT if isinstance(write, Put) else ChangeVerb.REMOVE
             resource = write.resource if isinstance(write, Put) else self._by_id[write.id]
-            self.apply([Change(revision, verb, resource.having(revision=revision))])
+            changes.append(Change(revision, verb, resource.having(revision=revision)))
+        self.apply(changes)
 
     def _shelf(self, kind: str) -> Shelf:
         shelf = self._shelves.get(kind)

@@ -40,22 +40,29 @@ class Shelf:
                     under.setdefault(value, []).append(resource.id)
             self._own.update((index, value) for value in under)
 
+    def release(self, id: str) -> None:
+        """Free the name of a resource that is about to be put or removed: another may be about to take it."""
+        _, old = self._look(id)
+        if old is not None:
+            del self._names[old.project, old.name]
+
     def put(self, resource: Resource) -> None:
+        """Add or replace; release() comes before."""
         place, old = self._look(resource.id)
         if old is not None:
             self._rows[place] = resource
         else:
             self._ids.insert(place, resource.id)
             self._rows.insert(place, resource)
-        self._rename(old, resource)
+        self._names[resource.project, resource.name] = resource.id
         self._index(resource.id, old, resource)
 
     def remove(self, id: str) -> None:
+        """Take away, if it is there; release() comes before."""
         place, old = self._look(id)
-        assert old is not None, f"{id} is not here"
-        del self._ids[place], self._rows[place]
-        self._rename(old, None)
-        self._index(id, old, None)
+        if old is not None:
+            del self._ids[place], self._rows[place]
+            self._index(id, old, None)
 
     def all(self) -> list[Resource]:
         return self._rows.copy()
@@ -82,12 +89,6 @@ class Shelf:
         place = bisect_left(self._ids, id)
         here = place < len(self._ids) and self._ids[place] == id
         return place, self._rows[place] if here else None
-
-    def _rename(self, old: Resource | None, new: Resource | None) -> None:
-        if old is not None and self._names.get((old.project, old.name)) == old.id:
-            del self._names[old.project, old.name]  # unless another has taken it in the same commit
-        if new is not None:
-            self._names[new.project, new.name] = new.id
 
     def _index(self, id: str, old: Resource | None, new: Resource | None) -> None:
         for index, values in self._indexes.items():

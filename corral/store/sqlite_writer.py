@@ -114,7 +114,7 @@ class Group:
         self._jobs: list[Job] = []
         self._ledger, self._leases = ledger, leases
         self._leases_before = leases.copy()
-        self._before: Before = []
+        self._before: list[Before] = []
 
     def add(self, job: Job) -> None:
         """Judge a job. Whatever it raises, bugs included, is the answer to it and to no other."""
@@ -126,7 +126,8 @@ class Group:
 
     def take_back(self, error: StoreFailed) -> Leases:
         """Nothing was written: all get `error` for an answer. Returns the leases as they were."""
-        self._ledger.revert(self._before)
+        for before in reversed(self._before):
+            self._ledger.revert(before)
         self.answers = [partial(_refuse, job, _another(error)) for job in self._jobs]
         return self._leases_before
 
@@ -146,7 +147,7 @@ class Group:
         self._leases.check(job.fence)
         changes = self._ledger.plan(job.writes, job.expect)
         documents = [encode(change.resource) for change in changes]
-        self._before += self._ledger.apply(changes)
+        self._before.append(self._ledger.apply(changes))
         self.transaction.changes += changes
         self.transaction.documents += documents
         return tuple(change.resource for change in changes)

@@ -133,6 +133,14 @@ async def test_a_name_is_free_after_remove_and_rename(store: Store) -> None:
     await store.commit([Put(vm("d", "a")), Put(vm("e", "b"))])
 
 
+async def test_a_name_held_twice_for_a_moment_is_still_held_after(store: Store) -> None:
+    """Inside a commit a name may pass from one to the other by way of both."""
+    await store.commit([Put(vm("a", "b")), Put(vm("b", "b")), Put(vm("b", "a"))])
+    for name in ("a", "b"):
+        with pytest.raises(NameTaken):
+            await store.commit([Put(vm("c", name))])
+
+
 async def test_remove_answers_with_what_was_last_there(store: Store) -> None:
     await store.commit([Put(vm("a", cpus=3))])
     (removed,) = await store.commit([Remove("vm-a")], expect={"vm-a": 1})
