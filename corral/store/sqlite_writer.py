@@ -8,7 +8,7 @@ Always true    a refused job leaves no trace in its group; the ledger here is ah
 Next door      sqlite.py asks and passes answers on; database.py writes; ledger.py has the rules
 Start here     Writer.carry_out()
 
-A synced transaction takes about 4 ms whatever is in it. So all that arrived while the last one was synced
+A sync takes its time (0.5 to 4 ms where we measured) whatever is in it. So all that arrived while the last one was synced
 goes into the next: with one client a commit costs one sync, with 64 it costs a small part of one.
 """
 
