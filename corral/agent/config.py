@@ -10,5 +10,5 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
 
     data_dir: Path = Path("/var/lib/corral/agent")
     libvirt_uri: str = "qemu:///system"
-    migration_address: str = ""  # where other nodes reach this one's libvirt; empty: as the host name resolves
+    migration_address: str = ""  # where other nodes reach this one's libvirt; empty: the way to the server
     servers: tuple[str, ...] = ()  # HOST:PORT of node links; empty: those learned when joining

@@ -56,6 +56,7 @@ class Piped:
 
     def __init__(self, channel: "grpc.aio.Channel", call: Call, address: str) -> None:
         self.address, self.channel, self.call = address, channel, call
+        self.broken: LinkDown | None = None
         self.pump: Pump[Any, Any] = Pump(self._read, self._write)
         self.running = asyncio.create_task(self._run(), name=f"call to {address}")
 
@@ -64,14 +65,14 @@ class Piped:
         try:
             await self.pump.outbox.put(message)
         except Ended as ended:
-            raise LinkDown(f"the call to {self.address} ended: {ended}", server=self.address) from None
+            raise self._down(ended) from None
 
     async def take(self) -> Any:
         """Raises LinkDown"""
         try:
             return await self.pump.inbox.take()
         except Ended as ended:
-            raise LinkDown(f"the call to {self.address} ended: {ended}", server=self.address) from None
+            raise self._down(ended) from None
 
     async def close(self, flush_s: float = 0.5) -> None:
         """End it; what was put before still goes out, if that takes no longer than `flush_s`."""
@@ -96,14 +97,22 @@ class Piped:
         except grpc.aio.AioRpcError:
             message = grpc.aio.EOF
         if message is grpc.aio.EOF:
-            raise await why_ended(self.call, self.address)
+            self.broken = await why_ended(self.call, self.address)
+            raise self.broken
         return message
 
     async def _write(self, message: object) -> None:
         try:
             await self.call.write(message)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            raise await why_ended(self.call, self.address) from None
+            self.broken = await why_ended(self.call, self.address)
+            raise self.broken from None
+
+    def _down(self, ended: Ended) -> LinkDown:
+        """What broke the call, anew: each caller raises an exception of its own."""
+        if self.broken:
+            return LinkDown(self.broken.message, hint=self.broken.hint, **self.broken.context)
+        return LinkDown(f"the call to {self.address} ended: {ended}", server=self.address)
 
 
 class GrpcStream:

@@ -113,19 +113,26 @@ class NodeLink:
 
     async def _talk(self, stream: GrpcAgentStream) -> str:
         """Let hub and agent talk; returns why it ended."""
-        hub = asyncio.create_task(self.hub.serve(stream), name=f"hub {stream.node}")
+        hub = asyncio.create_task(self._serve(stream), name=f"hub {stream.node}")
         pump = asyncio.create_task(stream.pump.run(), name=f"pump {stream.node}")
         try:
             await asyncio.wait({hub, pump}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            pump.cancel()
             hub.cancel()
-            ended = await asyncio.gather(hub, pump, return_exceptions=True)
-        if isinstance(ended[0], Exception) and not isinstance(ended[0], CorralError):
-            log.error("hub failed", extra={"node": stream.node}, exc_info=ended[0])
-        why = ended[0] if isinstance(ended[0], CorralError) else ""
-        log.info("node unlinked", extra={"node": stream.node, "reason": stream.pump.inbox.reason or str(why)})
-        return stream.pump.inbox.reason or str(why) or "the server ended the stream"
+            pump.cancel()
+            await asyncio.gather(hub, pump, return_exceptions=True)
+        log.info("node unlinked", extra={"node": stream.node, "reason": stream.pump.inbox.reason})
+        return stream.pump.inbox.reason
+
+    async def _serve(self, stream: GrpcAgentStream) -> None:
+        """Let the hub talk over the stream; what it fails with ends the stream."""
+        try:
+            await self.hub.serve(stream)
+        except CorralError as error:
+            await stream.close(error.message)
+        except Exception:
+            log.exception("the hub failed", extra={"node": stream.node})
+            await stream.close("the server has a fault; its log says more")
 
     async def Console(self, _: object, context: Context) -> None:  # noqa: N802
         """A console that the agent brings to whoever asked for it."""
