@@ -7,10 +7,11 @@ Next door      grpc_link.py and disk.py are the real ones; the simulation has it
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
+from msgspec import Struct
+
 from corral.errors import Unavailable
 from corral.model.link import AgentMessage, Assignment, ImageSource, ServerMessage
 from corral.model.vm import StopReason
-from msgspec import Struct
 
 
 class LinkDown(Unavailable):
@@ -23,7 +24,7 @@ class Stream(Protocol):
     """One connection to a server: messages arrive in order or not at all."""
 
     async def send(self, message: AgentMessage) -> None:
-        """raises LinkDown"""
+        """Raises LinkDown"""
 
     async def receive(self) -> ServerMessage:
         """The next message. raises LinkDown"""
@@ -35,7 +36,7 @@ class Link(Protocol):
     """The way to a server."""
 
     async def dial(self) -> Stream:
-        """raises LinkDown: no server answers"""
+        """Raises LinkDown: no server answers"""
 
     def fetch(self, image: ImageSource) -> AsyncIterator[bytes]:
         """The bytes of an image, from the server. raises LinkDown"""
@@ -58,8 +59,13 @@ class LocalVm(Struct, frozen=True, kw_only=True):
 
     boot: int = 0  # last VMSpec.boot carried out
     stopped: StopReason = StopReason.NONE  # why it is not running, once that was seen
-    sent_away: str = ""  # wish of a migration that was begun here: never start it by itself until told so anew
-    restarts: int = 0
+    sent_away: str = (
+        ""  # wish of a migration that was begun here: never start it by itself until told so anew
+    )
+    restarts: int = 0  # by restart policy, since the last boot
+    ran: bool = False  # since it was last started, it was seen to run; False: start it (again)
+    started_at: float = 0.0  # Unix time, seconds; of the last start
+    prepared: str = ""  # wish of the migration that this node was last made ready to receive
 
 
 class Memory(Protocol):

@@ -1,0 +1,388 @@
+"""VM lanes: look, plan, act, for one VM at a time.
+
+In this room   Lane, what is known of a VM while the agent runs; VmLanes, which carries plan()'s steps out
+Comes in       assignments and notes (held.py), the hypervisor, storage for seeds, objects.missing()
+Goes out       calls of the hypervisor, notes on disk, VMReports
+Always true    a report is made from a look that began after its assignment was held; notes are on disk before
+               effects; nothing in Lane is needed after a crash
+Next door      reconcile.py decides, guests.py asks guests whether they are up
+Start here     VmLanes.step()
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec.structs import replace
+
+from corral.agent import reconcile as r
+from corral.agent.held import Held
+from corral.agent.lanes import Tasks
+from corral.agent.looking import CALL_S, Looker, within
+from corral.agent.objects import Objects
+from corral.agent.ports import LocalVm
+from corral.agent.reporting import Reporter, coarse, steady
+from corral.agent.seed import seed_files
+from corral.clock import Clock, backoff_s
+from corral.errors import CorralError
+from corral.hypervisor.interface import (
+    Domain,
+    DomainWish,
+    Hypervisor,
+    HypervisorFailed,
+    HypervisorGone,
+    MigrationCancelled,
+    MigrationProgress,
+)
+from corral.model.ids import VmId
+from corral.model.link import VmAssignment, VmRole
+from corral.model.resource import Trouble
+from corral.model.vm import DomainState, Guest, MigrationReport, StopReason, VMReport
+from corral.storage.interface import Storage
+
+log = logging.getLogger("corral.agent")
+GONE_LOOK_S_MAX: Final = 2.0  # a hypervisor that is gone is looked for at least so often
+REPEATS: Final = 3  # of one step at once; more often it waits: it does not have the effect it should
+QUIET: Final = (r.LookAtGround, r.Remember, r.Conclude, r.Forget)  # over in no time: not worth a report
+
+SILENT: Final = Guest()
+
+
+@dataclass
+class Lane:
+    """What is known of a VM while the agent runs."""
+
+    vm: VmAssignment | None = None  # that the rest is about
+    domain: Domain | None = None  # as last seen
+    guest: Guest = SILENT
+    guest_due_s: float = 0.0  # monotonic; when to ask it next
+    ran_since_s: float = 0.0  # monotonic; first seen running
+    ground: r.Ground | None = None
+    asked_at_s: float | None = None  # monotonic; when the guest was asked to shut down
+    due_at_s: float = 0.0  # monotonic; when a restart by policy may take place
+    mover: "asyncio.Task[None] | None" = None
+    progress: float = 0.0
+    figures: MigrationProgress | None = None
+    result: MigrationReport | None = None
+    move_error: Trouble | None = None
+    move_cancelled: bool = False
+    prepared: str = ""  # wish
+    clean: bool = False
+    trouble: Trouble | None = None
+    failing: type[r.Step] | None = None  # the step that failed last; None: none, or looking did
+    attempts: int = 0
+    last_step: r.Step | None = None
+    repeats: int = 0
+    shown: Trouble | None = None  # trouble in the last report
+
+
+class VmLanes:
+    """Carries out what reconcile.plan() says, for all VMs of this node."""
+
+    def __init__(
+        self,
+        held: Held,
+        hypervisor: Hypervisor,
+        storage: Storage,
+        objects: Objects,
+        looker: Looker,
+        reporter: Reporter,
+        clock: Clock,
+        tasks: Tasks,
+        wake: Callable[[str], None],
+    ) -> None:
+        self._held, self._hypervisor, self._storage, self._objects = held, hypervisor, storage, objects
+        self._looker, self._reporter, self._clock = looker, reporter, clock
+        self._tasks, self._wake = tasks, wake
+        self.lanes: dict[str, Lane] = {}
+        self.runs = asyncio.Event()  # a VM was seen to run that did not: its guest is to be asked
+
+    async def step(self, key: str) -> float | None:
+        """Look, think, act; seconds until the next look, None: rest."""
+        lane = self.lanes.setdefault(key, Lane())
+        vm = self._held.assignments.get(key)
+        step: r.Step | None = None
+        try:
+            if not isinstance(vm, VmAssignment):
+                self._unassigned(key, (await self._looker.look()).get(VmId(key)))
+                return None
+            moving = await self._moving(lane, vm.vm)  # before the look: when it has ended, the look shows how
+            self._note_seen(lane, vm, (await self._looker.look()).get(vm.vm))
+            seen = self._seen(vm, lane, moving)
+            step = r.plan(vm, seen)
+            if not isinstance(step, QUIET):
+                self._publish(vm, lane, seen, step)
+            wait_s = await self._act(vm, lane, step)
+        except CorralError as error:
+            return self._failed(key, lane, step, error)
+        self._went_well(lane, step)
+        return self._pace(lane, step, wait_s)
+
+    def forget(self, key: str) -> None:
+        """The VM is not this node's business any more. Nothing is touched."""
+        self.lanes.pop(key, None)
+        self._reporter.drop("vms", key)
+
+    def tell_guest(self, key: str, guest: Guest) -> None:
+        """What the guest says of itself has been heard."""
+        lane = self.lanes[key]
+        report = self._reporter.get("vms", key)
+        if guest != lane.guest and isinstance(report, VMReport) and report.state is DomainState.RUNNING:
+            lane.guest = guest
+            self._reporter.put("vms", key, replace(report, guest=guest))
+
+    # ---- look
+
+    def _unassigned(self, key: str, domain: Domain | None) -> None:
+        """A VM of Corral's that this node was told nothing about: say so, touch nothing."""
+        self.lanes.pop(key, None)
+        if domain:
+            self.lanes[key] = Lane(domain=domain)
+            report = VMReport(state=domain.state, generation=domain.generation, reason=domain.reason)
+            self._reporter.put("vms", key, report)
+        elif self._reporter.get("vms", key):
+            self._reporter.put("vms", key, VMReport(state=DomainState.ABSENT))
+
+    def _note_seen(self, lane: Lane, vm: VmAssignment, domain: Domain | None) -> None:
+        if lane.vm is not vm:
+            lane.vm, lane.ground, lane.last_step = vm, None, None
+            lane.clean = lane.clean and vm.role is VmRole.NONE
+        runs = domain is not None and domain.state in r.RAN
+        ran = lane.domain is not None and lane.domain.state in r.RAN and lane.ran_since_s > 0
+        if runs and not ran:
+            lane.ran_since_s = lane.guest_due_s = self._clock.monotonic_s()
+            self.runs.set()
+        if not runs:
+            lane.guest, lane.asked_at_s, lane.ran_since_s = Guest(), None, 0.0
+        lane.domain = domain
+
+    def _seen(self, vm: VmAssignment, lane: Lane, moving: bool) -> r.Seen:
+        now_s = self._clock.monotonic_s()
+        wish = vm.migrate.wish if vm.migrate else ""
+        return r.Seen(
+            domain=lane.domain,
+            note=self._held.notes.get(vm.vm),
+            ground=lane.ground,
+            asked_s=None if lane.asked_at_s is None else now_s - lane.asked_at_s,
+            pause_s=max(0.0, lane.due_at_s - now_s),
+            moving=moving,
+            result=lane.result if lane.result and lane.result.wish == wish else None,
+            prepared=bool(wish) and lane.prepared == wish,
+            clean=lane.clean,
+            error=lane.move_error,
+            cancelled=lane.move_cancelled,
+            now_s=self._clock.now_s(),
+        )
+
+    async def _moving(self, lane: Lane, vm: VmId) -> bool:
+        """Whether a migration away from here runs, begun by this agent or by the one before it."""
+        mover, note = lane.mover, self._held.notes.get(vm)
+        if lane.result or (mover is None and not (note and note.sent_away)):
+            return mover is not None
+        try:
+            job = await within(CALL_S, "looking at the migration", self._hypervisor.migration(vm))
+        except HypervisorFailed:
+            if mover is None:
+                raise
+            return True  # its call will end, and tell
+        if job:
+            lane.progress = coarse(job.progress)
+        return mover is not None or job is not None
+
+    # ---- report
+
+    def _publish(self, vm: VmAssignment, lane: Lane, seen: r.Seen, step: r.Step) -> None:
+        trouble = step.trouble if isinstance(step, r.Rest) else lane.trouble
+        lane.shown = steady(trouble, lane.shown)
+        self._reporter.put("vms", vm.vm, _report(vm, lane, seen, step, lane.shown))
+
+    def _failed(self, key: str, lane: Lane, step: r.Step | None, error: CorralError) -> float | None:
+        """Say what went wrong about what was last reported, and when to try again."""
+        log.warning("%s: %s", key, error.message, extra={"vm": key, "code": error.code})
+        lane.trouble = lane.shown = steady(Trouble.of(error, self._clock.now_s()), lane.shown)
+        report = self._reporter.get("vms", key)
+        if isinstance(report, VMReport):
+            self._reporter.put("vms", key, replace(report, trouble=lane.trouble))
+        lane.failing = type(step) if step else None
+        lane.ground = lane.last_step = None
+        lane.attempts += 1
+        if not error.retryable:
+            return None
+        most_s = GONE_LOOK_S_MAX if isinstance(error, HypervisorGone) else 30.0
+        return backoff_s(lane.attempts - 1, self._clock, most_s=most_s)
+
+    def _went_well(self, lane: Lane, step: r.Step) -> None:
+        """The trouble is over when the step that failed succeeds, or is not needed any more."""
+        if lane.failing in (type(step), None) or isinstance(step, r.Rest):
+            lane.trouble, lane.failing, lane.attempts = None, None, 0
+
+    def _pace(self, lane: Lane, step: r.Step, wait_s: float | None) -> float | None:
+        """A step that is planned again and again has no effect: slow down."""
+        lane.repeats = lane.repeats + 1 if type(step) is type(lane.last_step) else 0
+        lane.last_step = step
+        if wait_s == 0.0 and lane.repeats >= REPEATS:
+            return backoff_s(lane.repeats - REPEATS, self._clock, most_s=5.0)
+        return wait_s
+
+    # ---- act
+
+    async def _act(self, vm: VmAssignment, lane: Lane, step: r.Step) -> float | None:
+        match step:
+            case r.Rest():
+                lane.ground = lane.asked_at_s = None
+                return None
+            case r.Wait(seconds):
+                lane.ground = None
+                return seconds
+            case r.LookAtGround():
+                lane.ground = await self._look_at_ground(vm)
+            case r.Remember(note):
+                await self._remember(vm, lane, note)
+            case r.Migrate(note):
+                await self._migrate(vm, lane, note)
+            case r.CancelMigration():
+                await within(CALL_S, "cancelling the migration", self._hypervisor.cancel_migration(vm.vm))
+                return r.MOVING_LOOK_S
+            case r.Conclude(result):
+                lane.result = _with_figures(result, lane.figures)
+            case r.Forget():
+                await within(CALL_S, "deleting the seed", self._storage.delete_seed(vm.vm))
+                await self._held.note(vm.vm, None)
+                self.lanes[vm.vm] = Lane(vm=vm, clean=True)
+            case _:
+                await self._call(vm, lane, step)
+        return 0.0
+
+    async def _call(self, vm: VmAssignment, lane: Lane, step: r.Step) -> None:
+        """Steps that are one call of the hypervisor."""
+        hypervisor = self._hypervisor
+        match step:
+            case r.Define():
+                assert lane.ground
+                await within(
+                    CALL_S, "defining the domain", hypervisor.define(_wish(vm, lane.ground.seed_path))
+                )
+            case r.Start(note):
+                await self._start(vm, note)
+                lane.ground = None
+            case r.Shutdown():
+                lane.asked_at_s = self._clock.monotonic_s()
+                await within(CALL_S, "asking the guest to shut down", hypervisor.shutdown(vm.vm))
+            case r.Destroy():
+                await within(CALL_S, "ending the domain", hypervisor.destroy(vm.vm))
+            case r.Undefine():
+                await within(CALL_S, "undefining the domain", hypervisor.undefine(vm.vm))
+            case r.Prepare():
+                assert lane.ground and vm.migrate
+                wish = _wish(vm, lane.ground.seed_path)
+                await within(CALL_S, "preparing for the migration", hypervisor.prepare_incoming(wish))
+                lane.prepared, lane.ground = vm.migrate.wish, None
+            case _:
+                raise AssertionError(f"{step} is not a call")
+
+    async def _look_at_ground(self, vm: VmAssignment) -> r.Ground:
+        seed_path = await within(CALL_S, "making the seed", self._storage.make_seed(vm.vm, seed_files(vm)))
+        return r.Ground(seed_path, await self._objects.missing(vm))
+
+    async def _remember(self, vm: VmAssignment, lane: Lane, note: LocalVm) -> None:
+        await self._held.note(vm.vm, note)
+        if note.stopped not in (StopReason.NONE, StopReason.ASKED):
+            lane.due_at_s = self._clock.monotonic_s() + backoff_s(note.restarts, self._clock)
+
+    async def _start(self, vm: VmAssignment, note: LocalVm) -> None:
+        await self._held.note(vm.vm, note)
+        await within(CALL_S, "starting the domain", self._hypervisor.start(vm.vm))
+        await self._held.note(vm.vm, replace(note, ran=True))
+
+    async def _migrate(self, vm: VmAssignment, lane: Lane, note: LocalVm) -> None:
+        seed_path = await within(CALL_S, "making the seed", self._storage.make_seed(vm.vm, seed_files(vm)))
+        await self._held.note(vm.vm, note)
+        lane.result = lane.figures = lane.move_error = None
+        lane.move_cancelled, lane.progress = False, 0.0
+        lane.mover = self._tasks.spawn(self._move(vm, lane, _wish(vm, seed_path)), f"migrate {vm.vm}")
+
+    async def _move(self, vm: VmAssignment, lane: Lane, wish: DomainWish) -> None:
+        """Wait for the end of the migration, however long it takes: giving up would not stop it."""
+        assert vm.migrate
+        try:
+            lane.figures = await self._hypervisor.migrate(vm.vm, vm.migrate.peer_address, wish=wish)
+        except CorralError as error:
+            lane.move_error = Trouble.of(error, self._clock.now_s())
+            lane.move_cancelled = isinstance(error, MigrationCancelled)
+        except Exception:
+            log.exception("migrating %s", vm.vm)  # how it ended, the next look shows
+        lane.mover = None
+        self._wake(vm.vm)
+
+
+def _wish(vm: VmAssignment, seed_path: str) -> DomainWish:
+    return DomainWish(
+        vm=vm.vm,
+        name=vm.name,
+        generation=vm.generation,
+        cpus=vm.cpus,
+        memory_bytes=vm.memory_bytes,
+        disks=vm.disks,
+        nics=vm.nics,
+        seed_path=seed_path,
+    )
+
+
+def _report(vm: VmAssignment, lane: Lane, seen: r.Seen, step: r.Step, trouble: Trouble | None) -> VMReport:
+    domain, note = seen.domain, seen.note or LocalVm()
+    state = domain.state if domain else DomainState.ABSENT
+    runs = state in r.RAN
+    return VMReport(
+        state=state,
+        stint=vm.stint,
+        generation=domain.generation if domain else 0,
+        boot=note.boot,
+        reason=StopReason.NONE if runs else note.stopped or (domain.reason if domain else StopReason.NONE),
+        step=_words(step),
+        started_at=note.started_at if runs else 0.0,
+        guest=lane.guest if runs else Guest(),
+        migration=_migration_report(vm, lane, seen),
+        trouble=trouble,
+        restarts=note.restarts,
+    )
+
+
+def _words(step: r.Step) -> str:
+    match step:
+        case r.Rest(why) | r.Wait(_, why):
+            return why
+        case r.Define():
+            return "defining"
+        case r.Start():
+            return "starting"
+        case r.Shutdown() | r.Destroy():
+            return "stopping"
+        case r.Undefine() | r.Forget():
+            return "removing"
+        case r.Prepare():
+            return "preparing"
+        case r.Migrate():
+            return "migrating"
+        case r.CancelMigration():
+            return "cancelling the migration"
+    return ""
+
+
+def _migration_report(vm: VmAssignment, lane: Lane, seen: r.Seen) -> MigrationReport | None:
+    if vm.role is VmRole.OWNER and seen.note and seen.note.sent_away and seen.domain is None:
+        return MigrationReport(wish=seen.note.sent_away, state="done", progress=1.0)
+    if vm.migrate is None:
+        return None
+    if vm.role is VmRole.SOURCE and seen.moving:
+        return MigrationReport(wish=vm.migrate.wish, state="running", progress=lane.progress)
+    if vm.role is VmRole.TARGET and (seen.prepared or (seen.note and seen.note.ran)):
+        return MigrationReport(wish=vm.migrate.wish, state="ready")
+    return seen.result if vm.role is VmRole.SOURCE else None
+
+
+def _with_figures(result: MigrationReport, figures: MigrationProgress | None) -> MigrationReport:
+    if result.state != "done" or figures is None:
+        return result
+    return replace(result, downtime_ms=figures.downtime_ms, total_s=figures.total_s)

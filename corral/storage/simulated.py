@@ -1,0 +1,141 @@
+"""Simulated storage: files in memory; shared pools are seen from all hosts.
+
+In this room   Files (what is on disk: survives an agent), SimulatedStorage (one host's driver)
+Always true    a file appears only when it is whole
+Next door      directory.py is the real one
+Start here     SimulatedStorage
+"""
+
+from dataclasses import dataclass, field
+
+from corral.clock import Clock
+from corral.faults import Faults, NoFaults
+from corral.model.link import ImageSource, PoolAssignment, VolumeAssignment
+from corral.model.node import PoolOnNode
+from corral.model.units import GiB, TiB
+from corral.model.volume import ObjectReport, ObjectState
+from corral.storage.interface import ImageFetch, PoolFull, Progress, image_path, volume_path
+
+ROUND_BYTES = GiB  # free room is told in steps: noise is no change
+
+
+@dataclass
+class Files:
+    """Sizes in bytes by path."""
+
+    sizes: dict[str, int] = field(default_factory=dict)
+    total_bytes: int = 10 * TiB
+
+    def used_bytes(self) -> int:
+        return sum(self.sizes.values())
+
+
+@dataclass
+class SharedFiles(Files):
+    """Files that all hosts see, in the pools below `pools`."""
+
+    pools: dict[str, None] = field(default_factory=dict)  # paths, in order of appearance
+
+
+class SimulatedStorage:
+    """Pools of one host."""
+
+    def __init__(
+        self,
+        local: Files,
+        shared: SharedFiles,
+        clock: Clock,
+        *,
+        faults: Faults | None = None,
+        bytes_s: float = 2 * GiB,
+        fetch_images: bool = False,
+    ) -> None:
+        self._local, self._shared, self._clock = local, shared, clock
+        self._faults: Faults = faults or NoFaults()
+        self._bytes_s = bytes_s  # how fast images are copied into a pool
+        self._fetch_images = fetch_images  # True: really read them from the server
+
+    def exists(self, path: str) -> bool:
+        """Whether the host sees a file there."""
+        return path in self._files(path).sizes
+
+    async def open_pool(self, pool: PoolAssignment) -> PoolOnNode:
+        await self._call("open_pool")
+        if pool.shared:
+            self._shared.pools[pool.path] = None
+        files = self._files(pool.path)
+        free = max(0, files.total_bytes - files.used_bytes()) // ROUND_BYTES * ROUND_BYTES
+        return PoolOnNode(ready=True, total_bytes=files.total_bytes, free_bytes=free)
+
+    async def see_volume(self, volume: VolumeAssignment) -> ObjectReport:
+        await self._call("see_volume")
+        path = volume_path(volume.pool_path, volume.volume)
+        size = self._files(path).sizes.get(path)
+        if size is None:
+            return ObjectReport(state=ObjectState.ABSENT)
+        return ObjectReport(state=ObjectState.READY, progress=1.0, path=path, allocated_bytes=size)
+
+    async def make_volume(
+        self, volume: VolumeAssignment, fetch: ImageFetch, progress: Progress
+    ) -> ObjectReport:
+        await self._call("make_volume")
+        if volume.image:
+            await self._fetch(volume.pool_path, volume.image, fetch, progress)
+        path = volume_path(volume.pool_path, volume.volume)
+        self._write(path, 256 * 1024)
+        await self._faults.strike("storage.make_volume.end")
+        return await self.see_volume(volume)
+
+    async def delete_volume(self, volume: VolumeAssignment) -> None:
+        await self._call("delete_volume")
+        path = volume_path(volume.pool_path, volume.volume)
+        self._files(path).sizes.pop(path, None)
+        await self._faults.strike("storage.delete_volume.end")
+
+    async def delete_image(self, pool_path: str, image: str) -> None:
+        await self._call("delete_image")
+        path = image_path(pool_path, image)
+        self._files(path).sizes.pop(path, None)
+        await self._faults.strike("storage.delete_image.end")
+
+    async def make_seed(self, vm: str, files: dict[str, str]) -> str:
+        await self._call("make_seed")
+        path = f"/seeds/{vm}.iso"
+        self._local.sizes[path] = sum(len(text) for text in files.values())
+        return path
+
+    async def delete_seed(self, vm: str) -> None:
+        await self._call("delete_seed")
+        self._local.sizes.pop(f"/seeds/{vm}.iso", None)
+        await self._faults.strike("storage.delete_seed.end")
+
+    async def _fetch(self, pool_path: str, image: ImageSource, fetch: ImageFetch, progress: Progress) -> None:
+        """Copy the image into the pool, unless it is there."""
+        path = image_path(pool_path, image.image)
+        if self.exists(path):
+            return
+        if self._fetch_images:
+            got = 0
+            async for chunk in fetch(image):
+                got += len(chunk)
+                progress(got / max(1, image.size_bytes))
+        else:
+            for part in range(1, 5):
+                await self._clock.sleep(image.size_bytes / self._bytes_s / 4)
+                progress(part / 4)
+        self._write(path, image.size_bytes)
+
+    def _write(self, path: str, size_bytes: int) -> None:
+        files = self._files(path)
+        free = files.total_bytes - files.used_bytes()
+        if size_bytes > free:
+            raise PoolFull(f"no room for {path}", path=path, asked_bytes=size_bytes, free_bytes=free)
+        files.sizes[path] = size_bytes
+
+    def _files(self, path: str) -> Files:
+        shared = any(path == pool or path.startswith(f"{pool}/") for pool in self._shared.pools)
+        return self._shared if shared else self._local
+
+    async def _call(self, what: str) -> None:
+        await self._faults.strike(f"storage.{what}")
+        await self._clock.sleep(0.001 + 0.004 * self._clock.chance.random())
