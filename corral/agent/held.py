@@ -10,17 +10,8 @@ Start here     Held
 from collections.abc import Iterator
 
 from corral.agent.ports import LocalVm, Memory
-from corral.errors import CorralError
 from corral.model.ids import VolumeId
 from corral.model.link import Assign, Assignment, VmAssignment, VmRole, digest
-
-
-class MemoryFailed(CorralError):
-    """The agent could not write to its own disk: it does nothing that it might forget."""
-
-    code = "agent.memory_failed"
-    status = 507
-    retryable = True
 
 
 class Held:
@@ -51,13 +42,10 @@ class Held:
         yield from (vm.vm for vm in self.vms() if any(nic.network == network for nic in vm.nics))
 
     async def adopt(self, message: Assign) -> tuple[str, ...]:
-        """Keep what the server says; return the keys that it is about. raises MemoryFailed: nothing was adopted"""
+        """Keep what the server says; return the keys that it is about. raises CorralError: nothing was adopted"""
         changed: dict[str, Assignment | None] = {item.key: item for item in message.items}
         changed |= dict.fromkeys(message.forget)
-        try:
-            await self._memory.save_assignments(changed)
-        except OSError as error:
-            raise MemoryFailed(f"assignments can't be saved: {error}", hint="Is the disk full?") from error
+        await self._memory.save_assignments(changed)
         for key, assignment in changed.items():
             if assignment is None:
                 self.assignments.pop(key, None)
@@ -66,13 +54,10 @@ class Held:
         return tuple(changed)
 
     async def note(self, vm: str, note: LocalVm | None) -> None:
-        """Raises MemoryFailed"""
+        """Keep what must not be forgotten. raises CorralError: it was not kept"""
         if self.notes.get(vm) == note:
             return
-        try:
-            await self._memory.save_vm(vm, note)
-        except OSError as error:
-            raise MemoryFailed(f"a note on {vm} can't be saved: {error}", hint="Is the disk full?") from error
+        await self._memory.save_vm(vm, note)
         if note is None:
             self.notes.pop(vm, None)
         else:

@@ -337,6 +337,7 @@ def _report(vm: VmAssignment, lane: Lane, seen: r.Seen, step: r.Step, trouble: T
     return VMReport(
         state=state,
         stint=vm.stint,
+        role=vm.role,
         generation=domain.generation if domain else 0,
         boot=note.boot,
         reason=StopReason.NONE if runs else note.stopped or (domain.reason if domain else StopReason.NONE),

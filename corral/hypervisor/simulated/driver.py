@@ -1,0 +1,222 @@
+"""Driver of a simulated host: what an agent holds. It has no state of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import ClassVar
+
+from msgspec.structs import replace
+
+from corral.faults import Faults, NoFaults
+from corral.hypervisor.interface import (
+    Console,
+    Domain,
+    DomainEvent,
+    DomainFacts,
+    DomainWish,
+    HypervisorFailed,
+    HypervisorGone,
+    MigrationFailed,
+    MigrationProgress,
+)
+from corral.hypervisor.simulated.console import SimulatedConsole
+from corral.hypervisor.simulated.migration import begin_migration
+from corral.hypervisor.simulated.world import Held, SimulatedHost
+from corral.model.ids import VmId
+from corral.model.node import Accelerator, CpuInfo, Inventory, NumaCell
+from corral.model.vm import DomainState, Guest, StopReason
+
+
+class SimulatedHypervisor:
+    """Driver of one simulated host."""
+
+    name: ClassVar[str] = "simulated"
+
+    def __init__(
+        self,
+        host: SimulatedHost,
+        *,
+        faults: Faults | None = None,
+        file_exists: Callable[[str], bool] | None = None,
+    ) -> None:
+        self.host, self._world, self._clock = host, host.world, host.world.clock
+        self._faults: Faults = faults or NoFaults()
+        self._file_exists = file_exists or (lambda path: True)
+
+    async def open(self) -> None:
+        await self._faults.strike("hypervisor.open")
+
+    async def close(self) -> None:
+        return
+
+    async def inventory(self) -> Inventory:
+        await self._call("inventory")
+        host = self.host
+        return Inventory(
+            hostname=host.name,
+            kernel="simulated",
+            hypervisor="simulated",
+            cpus=host.cpus,
+            cpu=CpuInfo(model="simulated", vendor="Corral", cores=host.cpus),
+            memory_bytes=host.memory_bytes,
+            cells=(NumaCell(id=0, cpus=tuple(range(host.cpus)), memory_bytes=host.memory_bytes),),
+            accelerator=Accelerator(reason="nothing runs here"),
+            migration_address=host.address,
+        )
+
+    async def look(self) -> Mapping[VmId, Domain]:
+        await self._call("look", (0.0, 0.001))
+        return {vm: held.domain for vm, held in self.host.domains.items()}
+
+    async def define(self, wish: DomainWish) -> None:
+        await self._call("define")
+        held = self.host.domains.get(wish.vm)
+        if held and held.domain.state is not DomainState.STOPPED:
+            held.wish = wish
+            held.domain = replace(held.domain, generation=wish.generation, name=wish.name)
+        else:
+            reason = held.domain.reason if held else StopReason.NONE
+            self.host.put(wish, None)
+            held = self.host.domains[wish.vm]
+            held.domain = replace(held.domain, reason=reason)
+        self.host.tell(wish.vm, "defined")
+        await self._faults.strike("hypervisor.define.end")
+
+    async def start(self, vm: VmId) -> None:
+        await self._call("start", self._world.pace.start)
+        held = self._held(vm)
+        if held.domain.state is DomainState.STOPPED:
+            self._check_room(held.wish)
+            self.host.begin(vm)
+        await self._faults.strike("hypervisor.start.end")
+
+    async def shutdown(self, vm: VmId) -> None:
+        await self._call("shutdown")
+        running = self._held(vm).running
+        if running and not running.deaf and not running.stopping:
+            running.stopping = True
+            self._world.spawn(self.host.guest_stops(vm, running), f"shutdown {vm}")
+        await self._faults.strike("hypervisor.shutdown.end")
+
+    async def destroy(self, vm: VmId) -> None:
+        await self._call("destroy")
+        held = self.host.domains.get(vm)
+        if held and held.domain.state is DomainState.INCOMING:
+            self.host.remove(vm, "incoming migration ended")
+        else:
+            self.host.end(vm, StopReason.DESTROYED)
+        await self._faults.strike("hypervisor.destroy.end")
+
+    async def undefine(self, vm: VmId) -> None:
+        await self._call("undefine")
+        held = self.host.domains.get(vm)
+        if held and held.domain.state is not DomainState.STOPPED:
+            raise HypervisorFailed(f"{vm} runs: it can't be undefined")
+        self.host.remove(vm, "undefined")
+        await self._faults.strike("hypervisor.undefine.end")
+
+    async def prepare_incoming(self, wish: DomainWish) -> None:
+        await self._call("prepare_incoming")
+        self._check_room(wish)
+        await self._faults.strike("hypervisor.prepare_incoming.end")
+
+    async def migrate(self, vm: VmId, peer_address: str, *, wish: DomainWish) -> MigrationProgress:
+        await self._call("migrate")
+        if vm in self.host.jobs:
+            raise MigrationFailed(f"{vm} is being migrated already")
+        job = begin_migration(self.host, vm, peer_address, wish)
+        assert job.end
+        figures = await asyncio.shield(job.end)  # the job goes on when the agent does not
+        await self._faults.strike("hypervisor.migrate.end")
+        return figures
+
+    async def migration(self, vm: VmId) -> MigrationProgress | None:
+        await self._call("migration")
+        job = self.host.jobs.get(vm)
+        if job is None:
+            return None
+        return MigrationProgress(progress=job.progress, total_s=self._clock.monotonic_s() - job.began_s)
+
+    async def cancel_migration(self, vm: VmId) -> None:
+        await self._call("cancel_migration")
+        if job := self.host.jobs.get(vm):
+            job.cancelled = True
+
+    async def guest(self, vm: VmId) -> Guest:
+        await self._call("guest")
+        held = self.host.domains.get(vm)
+        running = held.running if held else None
+        if held is None or running is None or self._clock.monotonic_s() - running.started_s < running.boot_s:
+            return Guest()
+        return Guest(
+            up=True, hostname=held.wish.name, addresses=tuple(n.address for n in held.wish.nics if n.address)
+        )
+
+    async def facts(self) -> Mapping[VmId, DomainFacts]:
+        await self._call("facts", (0.0, 0.001))
+        now_s = self._clock.monotonic_s()
+        return {
+            vm: _facts(held.wish, now_s - held.running.started_s)
+            for vm, held in self.host.domains.items()
+            if held.running
+        }
+
+    async def console(self, vm: VmId) -> Console:
+        await self._call("console")
+        if not self.host.runs(vm):
+            raise HypervisorFailed(f"{vm} does not run, so it has no console", vm=vm)
+        if older := self.host.consoles.get(vm):
+            older.end()
+        console = self.host.consoles[vm] = SimulatedConsole(self._held(vm).wish.name)
+        return console
+
+    async def events(self) -> AsyncIterator[DomainEvent]:
+        while True:
+            yield await self.host.events.get()
+
+    async def _call(self, what: str, takes_s: tuple[float, float] | None = None) -> None:
+        """The way to the daemon: it may be down, slow or broken."""
+        self._check_up()
+        await self._faults.strike(f"hypervisor.{what}")
+        await self._clock.sleep(self._world.between(takes_s or self._world.pace.call))
+        self._check_up()
+
+    def _check_up(self) -> None:
+        if not (self.host.up and self.host.daemon_up):
+            raise HypervisorGone(f"the hypervisor of {self.host.name} does not answer", host=self.host.name)
+
+    def _held(self, vm: VmId) -> Held:
+        held = self.host.domains.get(vm)
+        if held is None:
+            raise HypervisorFailed(f"{vm} is not defined on {self.host.name}", vm=vm)
+        return held
+
+    def _check_room(self, wish: DomainWish) -> None:
+        """Raises HypervisorFailed: memory or files that QEMU would miss."""
+        free = self.host.memory_bytes - self.host.used_bytes()
+        if wish.memory_bytes > free:
+            raise HypervisorFailed(
+                f"{wish.vm} needs {wish.memory_bytes} bytes of memory, {free} are free on {self.host.name}",
+                asked_bytes=wish.memory_bytes,
+                free_bytes=free,
+            )
+        missing = next((d.path for d in wish.disks if not self._file_exists(d.path)), None)
+        if missing:
+            raise HypervisorFailed(f"{missing} is not there", path=missing)
+
+
+def _facts(wish: DomainWish, ran_s: float) -> DomainFacts:
+    """Counters of a guest that does a little of everything; the shares follow from its id."""
+    share = (hash_of(wish.vm) % 100) / 100
+    return DomainFacts(
+        cpu_s=ran_s * wish.cpus * share,
+        memory_bytes=int(wish.memory_bytes * (0.3 + 0.6 * share)),
+        block_read_bytes=int(ran_s * 200_000 * share),
+        block_write_bytes=int(ran_s * 100_000 * share),
+        net_in_bytes=int(ran_s * 50_000 * share),
+        net_out_bytes=int(ran_s * 80_000 * share),
+    )
+
+
+def hash_of(text: str) -> int:
+    """A number that is the same in each process, unlike hash()."""
+    return int.from_bytes(text.encode()[-8:], "big")

@@ -1,0 +1,253 @@
+"""Simulated hosts, their guests, and who can reach whom.
+
+In this room   World (all hosts), SimulatedHost (domains, power, daemon), and how long things take
+Comes in       what drivers and tests do to hosts
+Goes out       where each VM runs; events for the agent
+Always true    nothing here belongs to an agent: guests and migrations go on when it is killed
+Next door      driver.py is an agent's way in; migration.py moves guests between hosts
+Start here     World.add_host()
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from corral.clock import Clock
+from corral.hypervisor.interface import Domain, DomainEvent, DomainWish, MigrationProgress
+from corral.hypervisor.simulated.console import SimulatedConsole
+from corral.model.ids import VmId
+from corral.model.units import GiB
+from corral.model.vm import DomainState, StopReason
+
+ACTIVE: Final = frozenset({DomainState.RUNNING, DomainState.PAUSED})
+EVENTS_MAX: Final = 1000  # waiting for an agent; the oldest go, and the agent's resync makes up for them
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long things take, in seconds: from, to."""
+
+    call: tuple[float, float] = (0.001, 0.005)
+    start: tuple[float, float] = (0.1, 0.4)
+    guest_boot: tuple[float, float] = (2.0, 6.0)
+    guest_shutdown: tuple[float, float] = (0.5, 3.0)
+    memory_bytes_s: float = 4 * GiB  # copied by a migration
+    migration_s_min: float = 0.4
+    deaf_share: float = 0.0  # of guests that ignore a request to shut down
+
+
+@dataclass
+class Running:
+    """A guest that runs, and what goes with it when it migrates."""
+
+    started_s: float  # monotonic
+    boot_s: float  # until its agent answers
+    deaf: bool = False
+    stopping: bool = False  # the guest is on its way down
+
+
+@dataclass
+class Held:
+    """A domain on a host."""
+
+    wish: DomainWish
+    domain: Domain
+    running: Running | None = None
+
+
+@dataclass
+class Job:
+    """A migration under way."""
+
+    progress: float = 0.0
+    cancelled: bool = False
+    began_s: float = 0.0
+    end: "asyncio.Future[MigrationProgress] | None" = None
+
+
+@dataclass
+class World:
+    """All simulated hosts, by name, and which of them can't reach each other."""
+
+    clock: Clock
+    pace: Pace = Pace()
+    hosts: "dict[str, SimulatedHost]" = field(default_factory=dict)
+    _cut: set[frozenset[str]] = field(default_factory=set)
+    _tasks: "dict[asyncio.Task[None], None]" = field(default_factory=dict)
+    _context: Context = field(default_factory=copy_context)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Start something that belongs to the hosts: it goes on when the agent that asked for it is killed."""
+        task = asyncio.create_task(work, name=name, context=self._context)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
+
+    def add_host(self, name: str, *, cpus: int = 16, memory_bytes: int = 64 * GiB) -> "SimulatedHost":
+        host = self.hosts[name] = SimulatedHost(name, self, cpus=cpus, memory_bytes=memory_bytes)
+        return host
+
+    def at(self, address: str) -> "SimulatedHost | None":
+        """The host with this migration address."""
+        return next((h for h in self.hosts.values() if h.address == address), None)
+
+    def where(self, vm: str) -> tuple[str, ...]:
+        """Hosts on which the VM can write to its disk now, sorted. More than one must never be."""
+        return tuple(sorted(name for name, host in self.hosts.items() if host.runs(vm)))
+
+    def running_twice(self) -> dict[str, tuple[str, ...]]:
+        """Hosts by VM, of VMs that run on more than one."""
+        places: dict[str, list[str]] = {}
+        for name, host in sorted(self.hosts.items()):
+            for vm, held in host.domains.items():
+                if held.domain.state in ACTIVE:
+                    places.setdefault(vm, []).append(name)
+        return {vm: tuple(names) for vm, names in places.items() if len(names) > 1}
+
+    def cut(self, one: str, other: str) -> None:
+        """The two hosts can't reach each other any more."""
+        self._cut.add(frozenset((one, other)))
+
+    def heal(self, one: str = "", other: str = "") -> None:
+        """They can again; without names: all can."""
+        if one:
+            self._cut.discard(frozenset((one, other)))
+        else:
+            self._cut.clear()
+
+    def reach(self, one: str, other: str) -> bool:
+        return frozenset((one, other)) not in self._cut
+
+    def between(self, bounds: tuple[float, float]) -> float:
+        low, high = bounds
+        return low + (high - low) * self.clock.chance.random()
+
+
+class SimulatedHost:
+    """A host with its QEMU processes: goes on when its agent dies."""
+
+    def __init__(self, name: str, world: World, *, cpus: int, memory_bytes: int) -> None:
+        self.name, self.world, self.cpus, self.memory_bytes = name, world, cpus, memory_bytes
+        self.address = f"sim://{name}"
+        self.up = True
+        self.daemon_up = True  # the hypervisor's management daemon
+        self.domains: dict[VmId, Held] = {}
+        self.jobs: dict[VmId, Job] = {}
+        self.consoles: dict[VmId, SimulatedConsole] = {}
+        self.starts = 0
+        self.events: asyncio.Queue[DomainEvent] = asyncio.Queue()
+
+    # ---- what tests and demos do to it
+
+    def power_off(self) -> None:
+        """Everything on it stops at once. Definitions stay."""
+        self.up = False
+        for vm, held in self.domains.items():
+            if held.domain.state is not DomainState.STOPPED:
+                self._halt(vm, StopReason.HOST)
+        self._drop_incoming()
+        self._clear_events()
+
+    def power_on(self) -> None:
+        self.up = True
+
+    def stop_daemon(self) -> None:
+        """Calls fail until start_daemon(); guests go on, migrations fail."""
+        self.daemon_up = False
+        self._clear_events()
+
+    def start_daemon(self) -> None:
+        """As after a restart: reasons are forgotten, and each VM is announced."""
+        self.daemon_up = True
+        self._drop_incoming()
+        for vm in self.domains:
+            self.tell(vm, "daemon started")
+
+    def crash(self, vm: str) -> None:
+        """Kill the VM's QEMU."""
+        self.end(VmId(vm), StopReason.CRASHED)
+
+    def end(self, vm: VmId, reason: StopReason) -> None:
+        """The VM stops, for `reason`; no effect when it does not run."""
+        if self.runs(vm):
+            self._halt(vm, reason)
+
+    def pause(self, vm: str) -> None:
+        held = self.domains[VmId(vm)]
+        held.domain = replace(held.domain, state=DomainState.PAUSED)
+        self.tell(VmId(vm), "paused")
+
+    # ---- state
+
+    def runs(self, vm: str) -> bool:
+        held = self.domains.get(VmId(vm))
+        return held is not None and held.domain.state in ACTIVE
+
+    def used_bytes(self) -> int:
+        return sum(
+            h.wish.memory_bytes for h in self.domains.values() if h.domain.state is not DomainState.STOPPED
+        )
+
+    def tell(self, vm: VmId, what: str) -> None:
+        if self.events.qsize() >= EVENTS_MAX:
+            self.events.get_nowait()
+        if self.daemon_up:
+            self.events.put_nowait(DomainEvent(vm, what))
+
+    def put(self, wish: DomainWish, running: Running | None) -> None:
+        """A domain that is persistent here."""
+        domain = Domain(
+            vm=wish.vm,
+            name=wish.name,
+            state=DomainState.RUNNING if running else DomainState.STOPPED,
+            generation=wish.generation,
+        )
+        self.domains[wish.vm] = Held(wish, domain, running)
+
+    def remove(self, vm: VmId, what: str) -> None:
+        held = self.domains.pop(vm, None)
+        self._close_console(vm)
+        if held:
+            self.tell(vm, what)
+
+    def begin(self, vm: VmId) -> None:
+        """The domain runs from now on."""
+        held, world = self.domains[vm], self.world
+        deaf = world.clock.chance.random() < world.pace.deaf_share
+        held.running = Running(world.clock.monotonic_s(), world.between(world.pace.guest_boot), deaf)
+        held.domain = replace(held.domain, state=DomainState.RUNNING, reason=StopReason.NONE)
+        self.starts += 1
+        self.tell(vm, "started")
+
+    async def guest_stops(self, vm: VmId, running: Running) -> None:
+        """The guest shuts itself down, on whatever host it is by then."""
+        await self.world.clock.sleep(self.world.between(self.world.pace.guest_shutdown))
+        for host in self.world.hosts.values():
+            held = host.domains.get(vm)
+            if held and held.running is running:
+                host.end(vm, StopReason.SHUTDOWN)
+
+    def _halt(self, vm: VmId, reason: StopReason) -> None:
+        held = self.domains[vm]
+        if not held.domain.persistent:
+            self.remove(vm, "stopped")
+            return
+        held.running = None
+        held.domain = replace(held.domain, state=DomainState.STOPPED, reason=reason)
+        self._close_console(vm)
+        self.tell(vm, f"stopped: {reason}")
+
+    def _drop_incoming(self) -> None:
+        for vm in [vm for vm, held in self.domains.items() if not held.domain.persistent]:
+            self.remove(vm, "incoming migration ended")
+
+    def _clear_events(self) -> None:
+        while not self.events.empty():
+            self.events.get_nowait()
+
+    def _close_console(self, vm: VmId) -> None:
+        if console := self.consoles.pop(vm, None):
+            console.end()
