@@ -103,6 +103,10 @@ HANDLERS: Final = frozenset({"get", "post", "put", "patch", "delete", "head", "r
 HANDLERS_PUBLIC: Final = {  # path template of a route: why it needs no token
     "/healthz": "load balancers have no token; it tells that the process lives",
     "/readyz": "as /healthz; it tells yes or no",
+    "/api/v1/openapi.json": "the description of the API, the same for everyone; tools fetch it before they have a token",
+    "/api/docs": "the page that shows the description; a browser opens it without a header",
+    "/api/docs/docs.js": "as /api/docs",
+    "/api/docs/docs.css": "as /api/docs",
 }
 
 

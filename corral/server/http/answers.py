@@ -1,11 +1,12 @@
 """Answers: what goes back over the wire, as bytes that are ready to send."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from typing import Final
 
 import msgspec
 from litestar.types import Receive, Scope, Send
-from msgspec import Struct
 
 JSON: Final = "application/json"
 _ENCODER: Final = msgspec.json.Encoder()
@@ -30,16 +31,46 @@ class Answer:
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
 
+class Flow(Answer):
+    """A response that goes on: pieces as they come, until there are no more or the client leaves."""
+
+    __slots__ = ("pieces",)
+
+    def __init__(
+        self, pieces: AsyncGenerator[bytes, None], media_type: str, headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        super().__init__(200, headers=[("content-type", media_type), *headers])
+        self.headers = [(name, value) for name, value in self.headers if name != b"content-length"]
+        self.pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        pouring = asyncio.create_task(self._pour(send), name="pour")
+        leaving = asyncio.create_task(_left(receive), name="until the client leaves")
+        try:
+            await asyncio.wait((pouring, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (pouring, leaving):
+                task.cancel()
+            ends = await asyncio.gather(pouring, leaving, return_exceptions=True)
+        if isinstance(ends[0], Exception):
+            raise ends[0]
+
+    async def _pour(self, send: Send) -> None:
+        async with aclosing(self.pieces) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 def to_json(document: object) -> bytes:
     return _ENCODER.encode(document)
 
 
 def answer_json(document: object, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Answer:
     return Answer(status, _ENCODER.encode(document), JSON, headers)
-
-
-class Secret(Struct, frozen=True, kw_only=True):
-    """Something new with a secret, which is shown in this answer and never again."""
-
-    resource: msgspec.Raw
-    secret: str

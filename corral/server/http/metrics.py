@@ -11,7 +11,7 @@ source         prometheus.io/docs/instrumenting/exposition_formats
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -62,7 +62,7 @@ class Metrics:
         if not stream:
             self.seconds.labels(method, route).observe(seconds)
 
-    async def text(self) -> AsyncIterator[bytes]:
+    async def text(self) -> AsyncGenerator[bytes, None]:
         """Everything there is to know, in pieces."""
         yield generate_latest(self.registry)
         mirror, hub = self.core.mirror, self.core.hub
@@ -75,7 +75,7 @@ class Metrics:
 
     async def _facts(
         self, noun: str, columns: Iterable[str], things: list[tuple[str, str]], look: Look
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """One gauge a column; lines of one gauge stand together, as the format wants it."""
         rows: list[Row] = []
         for first in range(0, len(things), AT_ONCE):

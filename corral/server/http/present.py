@@ -10,7 +10,7 @@ Start here     shown()
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -20,6 +20,7 @@ from corral.model.vm import VM, CloudInit
 
 RANK: Final = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2}
 VISIBLE: Final[dict[type[Resource], Role]] = {}  # kinds with routes, and the role that may see them
+R = TypeVar("R", bound=Resource)
 Show = Callable[[Resource], Resource]
 
 
@@ -28,13 +29,15 @@ def may_see(kind: type[Resource], role: Role) -> bool:
     return needed is not None and RANK[role] >= RANK[needed]
 
 
-def in_lists(resource: Resource) -> Resource:
+def in_lists(resource: R) -> R:
     """As lists and watches show it."""
     match resource:
-        case VM(spec=spec) if spec.cloud_init != _NOTHING:
-            return resource.having(spec=msgspec.structs.replace(spec, cloud_init=_NOTHING))
-        case Token(spec=spec) | JoinToken(spec=spec):
-            return resource.having(spec=msgspec.structs.replace(spec, sha256=""))
+        case VM() if resource.spec.cloud_init != _NOTHING:
+            return resource.having(spec=msgspec.structs.replace(resource.spec, cloud_init=_NOTHING))
+        case Token():
+            return resource.having(spec=msgspec.structs.replace(resource.spec, sha256=""))
+        case JoinToken():
+            return resource.having(spec=msgspec.structs.replace(resource.spec, sha256=""))
     return resource
 
 

@@ -13,14 +13,12 @@ from typing import Final
 
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
-from litestar.response import Stream
-from litestar.response.base import ASGIResponse
 
 from corral.errors import Invalid
 from corral.model.resource import Resource
 from corral.model.token import Role
 from corral.server.http.about import CONSISTENT, PROJECT, Parameter, about
-from corral.server.http.answers import Answer, to_json
+from corral.server.http.answers import Answer, Flow, to_json
 from corral.server.http.api import Api, api_of
 from corral.server.http.pages import LIMIT_MAX, Page, page
 from corral.server.http.paths import find_path, select_fields
@@ -29,7 +27,7 @@ from corral.server.http.queries import ApiRequest, Query, filter_of, list_ask
 from corral.server.http.watching import Watch
 from corral.store.interface import Compacted
 
-STREAM_HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
+STREAM_HEADERS: Final = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
 LISTING: Final = (
     Parameter(name="limit", type="integer", example=100, text=f"How many at most, 1 to {LIMIT_MAX}."),
     Parameter(name="cursor", text="`next` of the page before."),
@@ -73,7 +71,7 @@ def reading(
     VISIBLE[kind] = role
     base, word = base or f"/{kind.PLURAL}", parameter or kind.PREFIX
 
-    async def list_resources(request: ApiRequest) -> ASGIResponse | Stream | Answer:
+    async def list_resources(request: ApiRequest) -> Answer:
         query = Query(request, None)
         return await (
             answer_stream(request, kind, query) if query.flag("watch") else answer_list(request, kind, query)
@@ -127,17 +125,17 @@ async def answer_one(request: ApiRequest, kind: type[Resource], name: str) -> An
     return Answer(200, to_json(shown), headers=[etag, ("vary", "authorization")])
 
 
-async def answer_stream(request: ApiRequest, kind: type[Resource], query: Query) -> Stream:
+async def answer_stream(request: ApiRequest, kind: type[Resource], query: Query) -> Flow:
     api = api_of(request)
     watch = Watch(kinds=(kind,), filter=filter_of(query, kind, api.mirror))
     return stream(request, api, watch, query)
 
 
-def stream(request: ApiRequest, api: Api, watch: Watch, query: Query) -> Stream:
+def stream(request: ApiRequest, api: Api, watch: Watch, query: Query) -> Flow:
     """Raises Invalid, Compacted: before the stream begins, so as a problem"""
     since = api.watches.start(_since(request, query))
     frames = api.watches.stream(watch, since, request.user)
-    return Stream(frames, media_type="text/event-stream", headers=STREAM_HEADERS)
+    return Flow(frames, "text/event-stream", STREAM_HEADERS)
 
 
 def _since(request: ApiRequest, query: Query) -> int | None:

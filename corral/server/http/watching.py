@@ -11,7 +11,7 @@ source         html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Final
 
 import msgspec
@@ -69,7 +69,7 @@ class Watches:
         self.mirror.changes_since(since)
         return since
 
-    async def stream(self, watch: Watch, since: int, caller: Caller) -> AsyncIterator[bytes]:
+    async def stream(self, watch: Watch, since: int, caller: Caller) -> AsyncGenerator[bytes, None]:
         """Frames from behind revision `since`, without end."""
         self.open += 1
         try:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import WebSocket, websocket
+from litestar.params import FromPath
 
 from corral.model.ids import VmId
 from corral.model.token import Role
@@ -14,7 +15,7 @@ from corral.server.http.relay import relay
 
 
 @websocket("/vms/{vm:str}/console", **about("VMs", role=Role.OPERATOR))
-async def open_console(socket: WebSocket[Caller, Any, Any], vm: str) -> None:
+async def open_console(socket: WebSocket[Caller, Any, Any], vm: FromPath[str]) -> None:
     """Open the serial console of a running VM.
 
     A WebSocket; its binary frames are the bytes of the line, both ways. Browsers, which can't set headers, ask for

@@ -3,13 +3,12 @@
 import asyncio
 
 from litestar import get
-from litestar.response import Stream
 from msgspec import Struct
 
 from corral import __version__
 from corral.errors import CorralError, Unavailable
 from corral.server.http.about import about
-from corral.server.http.answers import Answer, answer_json
+from corral.server.http.answers import Answer, Flow, answer_json
 from corral.server.http.api import api_of
 from corral.server.http.metrics import CONTENT_TYPE
 from corral.server.http.ports import ApiCore
@@ -69,12 +68,12 @@ async def _store_answers(core: ApiCore) -> bool:
 
 
 @get("/metrics", **about("Health", answers=str, media_type="text/plain"))
-async def metrics(request: ApiRequest) -> Stream:
+async def metrics(request: ApiRequest) -> Flow:
     """Show figures for Prometheus. It needs a token like everything else: give its scrape job a viewer's.
 
     In Prometheus' configuration: `authorization: {credentials: corral_…}`.
     """
-    return Stream(api_of(request).metrics.text(), media_type=CONTENT_TYPE)
+    return Flow(api_of(request).metrics.text(), CONTENT_TYPE)
 
 
 ROUTES_AT_ROOT = [healthz, readyz, metrics]

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from litestar import delete, patch, post, put
+from litestar.params import FromPath
 
 from corral.errors import InUse, Invalid, NameTaken, NotFound, PreconditionFailed
 from corral.model.image import Image
@@ -37,7 +38,7 @@ async def create_image(request: ApiRequest) -> Answer:
 @put("/images/{img:str}/content", request_max_body_size=None,
      **about("Images", upload=True, answers=Operation, status=202, parameters=(IF_MATCH,),
              errors=(Invalid, NotFound, PreconditionFailed)))  # fmt: skip
-async def upload_image(request: ApiRequest, img: str) -> Answer:
+async def upload_image(request: ApiRequest, img: FromPath[str]) -> Answer:
     """Upload the bytes of an image: raw or qcow2, as a stream of any length.
 
     They are checked against what was promised, and for what they are: a qcow2 with a backing file is refused. The
@@ -56,7 +57,7 @@ async def _chunks(request: ApiRequest) -> AsyncIterator[bytes]:
 @patch("/images/{img:str}", **about("Images", body=UpdateLabels, examples={"label it": {"labels": {"os": "debian"}}},
                                     answers=Operation, status=202, parameters=CHANGING_ONE,
                                     errors=(Invalid, NotFound, PreconditionFailed)))  # fmt: skip
-async def update_image(request: ApiRequest, img: str) -> Answer:
+async def update_image(request: ApiRequest, img: FromPath[str]) -> Answer:
     """Replace an image's labels."""
     ask, asking, _ = await hear(request, UpdateLabels)
     return accepted(await api_of(request).services.images.update(img, ask, asking), asking)
@@ -65,7 +66,7 @@ async def update_image(request: ApiRequest, img: str) -> Answer:
 @delete("/images/{img:str}", status_code=202, **about("Images", answers=Operation, status=202,
                                                       parameters=CHANGING_ONE,
                                                       errors=(NotFound, PreconditionFailed, InUse)))  # fmt: skip
-async def delete_image(request: ApiRequest, img: str) -> Answer:
+async def delete_image(request: ApiRequest, img: FromPath[str]) -> Answer:
     """Delete an image that no volume is made from, and its copies in all pools."""
     _, asking, _ = await hear(request, Nothing)
     return accepted(await api_of(request).services.images.delete(img, asking), asking)

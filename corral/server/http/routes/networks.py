@@ -1,6 +1,7 @@
 """Routes of networks."""
 
 from litestar import delete, patch, post
+from litestar.params import FromPath
 
 from corral.errors import InUse, Invalid, NameTaken, NotFound, PreconditionFailed
 from corral.model.network import Network
@@ -39,7 +40,7 @@ async def create_network(request: ApiRequest) -> Answer:
 @patch("/networks/{net:str}", **about("Networks", body=UpdateLabels, examples={"label it": {"labels": {"env": "lab"}}},
                                       answers=Operation, status=202, parameters=CHANGING_ONE,
                                       errors=(Invalid, NotFound, PreconditionFailed)))  # fmt: skip
-async def update_network(request: ApiRequest, net: str) -> Answer:
+async def update_network(request: ApiRequest, net: FromPath[str]) -> Answer:
     """Replace a network's labels."""
     ask, asking, _ = await hear(request, UpdateLabels)
     return accepted(await api_of(request).services.networks.update(net, ask, asking), asking)
@@ -48,7 +49,7 @@ async def update_network(request: ApiRequest, net: str) -> Answer:
 @delete("/networks/{net:str}", status_code=202, **about("Networks", answers=Operation, status=202,
                                                         parameters=CHANGING_ONE,
                                                         errors=(NotFound, PreconditionFailed, InUse)))  # fmt: skip
-async def delete_network(request: ApiRequest, net: str) -> Answer:
+async def delete_network(request: ApiRequest, net: FromPath[str]) -> Answer:
     """Forget a network that no VM is on. The bridge stays."""
     _, asking, _ = await hear(request, Nothing)
     return accepted(await api_of(request).services.networks.delete(net, asking), asking)

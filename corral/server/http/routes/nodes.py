@@ -1,21 +1,22 @@
 """Routes of nodes, and of the tokens that they join with."""
 
 from litestar import delete, get, patch, post
+from litestar.params import FromPath
 
 from corral.errors import Invalid, NotFound, PreconditionFailed
 from corral.model.ids import NodeId
 from corral.model.node import Node
 from corral.model.operation import Operation
 from corral.model.token import JoinToken, Role
-from corral.server.http.about import CHANGING_ONE, Parameter, about
+from corral.server.http.about import CHANGING_ONE, DRY_RUN, Parameter, about
 from corral.server.http.answers import Answer, answer_json
 from corral.server.http.api import api_of
 from corral.server.http.changing import Nothing, accepted, hear
 from corral.server.http.facts import Figures, figures
+from corral.server.http.issued import NewJoinToken
 from corral.server.http.present import in_lists
 from corral.server.http.queries import ApiRequest
 from corral.server.http.reading import reading
-from corral.server.http.secrets import NewJoinToken
 from corral.server.services.requests import CreateJoinToken, UpdateNode
 from corral.server.services.things import NodeHasVMs
 
@@ -29,7 +30,7 @@ FORCE = Parameter(
 @patch("/nodes/{node:str}", **about("Nodes", body=UpdateNode, examples={"take no new VMs": {"cordoned": True}},
                                     answers=Operation, status=202, parameters=CHANGING_ONE,
                                     errors=(Invalid, NotFound, PreconditionFailed)))  # fmt: skip
-async def update_node(request: ApiRequest, node: str) -> Answer:
+async def update_node(request: ApiRequest, node: FromPath[str]) -> Answer:
     """Cordon a node or uncordon it, change its labels, reserve or overcommit."""
     ask, asking, _ = await hear(request, UpdateNode)
     return accepted(await api_of(request).services.nodes.update(node, ask, asking), asking)
@@ -38,7 +39,7 @@ async def update_node(request: ApiRequest, node: str) -> Answer:
 @delete("/nodes/{node:str}", status_code=202, **about("Nodes", role=Role.ADMIN, answers=Operation, status=202,
                                                       parameters=(FORCE, *CHANGING_ONE),
                                                       errors=(NotFound, PreconditionFailed, NodeHasVMs)))  # fmt: skip
-async def remove_node(request: ApiRequest, node: str) -> Answer:
+async def remove_node(request: ApiRequest, node: FromPath[str]) -> Answer:
     """Take a node out for good. Its certificate is worth nothing from then on."""
     _, asking, query = await hear(request, Nothing, "force")
     return accepted(
@@ -47,7 +48,7 @@ async def remove_node(request: ApiRequest, node: str) -> Answer:
 
 
 @get("/nodes/{node:str}/facts", **about("Nodes", answers=Figures, errors=(NotFound,)))
-async def node_facts(request: ApiRequest, node: str) -> Answer:
+async def node_facts(request: ApiRequest, node: FromPath[str]) -> Answer:
     """Show the latest figures of a node: CPU, memory, pressure, load. Empty while its agent sends none."""
     api = api_of(request)
     found = api.mirror.find(Node, node)
@@ -55,12 +56,12 @@ async def node_facts(request: ApiRequest, node: str) -> Answer:
 
 
 @post("/nodes/join-tokens", **about("Nodes", role=Role.ADMIN, body=CreateJoinToken, status=201, answers=NewJoinToken,
-                                    examples={"good for an hour": {"ttl_s": 3600}}, errors=(Invalid,)))  # fmt: skip
+                                    parameters=(DRY_RUN,), examples={"good for an hour": {"ttl_s": 3600}}, errors=(Invalid,)))  # fmt: skip
 async def create_join_token(request: ApiRequest) -> Answer:
     """Make a token with which one node can join, once. The answer shows it; nobody can see it again."""
     ask, asking, _ = await hear(request, CreateJoinToken)
     token, text = await api_of(request).core.join_tokens.mint(ask.ttl_s, asking)
-    return answer_json(NewJoinToken(join_token=in_lists(token), secret=text), 201)
+    return answer_json(NewJoinToken(resource=in_lists(token), secret=text), 200 if asking.dry_run else 201)
 
 
 ROUTES = [

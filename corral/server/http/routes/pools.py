@@ -1,6 +1,7 @@
 """Routes of storage pools."""
 
 from litestar import delete, patch, post
+from litestar.params import FromPath
 
 from corral.errors import InUse, Invalid, NameTaken, NotFound, PreconditionFailed
 from corral.model.operation import Operation
@@ -30,7 +31,7 @@ async def create_pool(request: ApiRequest) -> Answer:
 @patch("/pools/{pool:str}", **about("Pools", body=UpdateLabels, examples={"label it": {"labels": {"tier": "ssd"}}},
                                     answers=Operation, status=202, parameters=CHANGING_ONE,
                                     errors=(Invalid, NotFound, PreconditionFailed)))  # fmt: skip
-async def update_pool(request: ApiRequest, pool: str) -> Answer:
+async def update_pool(request: ApiRequest, pool: FromPath[str]) -> Answer:
     """Replace a pool's labels."""
     ask, asking, _ = await hear(request, UpdateLabels)
     return accepted(await api_of(request).services.pools.update(pool, ask, asking), asking)
@@ -39,7 +40,7 @@ async def update_pool(request: ApiRequest, pool: str) -> Answer:
 @delete("/pools/{pool:str}", status_code=202, **about("Pools", answers=Operation, status=202,
                                                       parameters=CHANGING_ONE,
                                                       errors=(NotFound, PreconditionFailed, InUse)))  # fmt: skip
-async def delete_pool(request: ApiRequest, pool: str) -> Answer:
+async def delete_pool(request: ApiRequest, pool: FromPath[str]) -> Answer:
     """Forget a pool that holds no volume. The directory stays."""
     _, asking, _ = await hear(request, Nothing)
     return accepted(await api_of(request).services.pools.delete(pool, asking), asking)

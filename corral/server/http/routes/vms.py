@@ -1,6 +1,7 @@
 """Routes of VMs."""
 
 from litestar import delete, get, patch, post
+from litestar.params import FromPath
 
 from corral.errors import Invalid, NameTaken, NotFound, PreconditionFailed, Protected
 from corral.model.ids import VmId
@@ -46,7 +47,7 @@ async def create_vm(request: ApiRequest) -> Answer:
 @patch("/vms/{vm:str}", **about("VMs", body=UpdateVM, examples={"protect it": {"protected": True}}, answers=Operation,
                                 status=202, parameters=CHANGING_ONE,
                                 errors=(Invalid, NotFound, PreconditionFailed, VmGoing)))  # fmt: skip
-async def update_vm(request: ApiRequest, vm: str) -> Answer:
+async def update_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
     """Change a VM's labels, protection, restart policy or stop timeout."""
     ask, asking, _ = await hear(request, UpdateVM)
     return accepted(await api_of(request).services.vms.update(vm, ask, asking), asking)
@@ -55,7 +56,7 @@ async def update_vm(request: ApiRequest, vm: str) -> Answer:
 @delete("/vms/{vm:str}", status_code=202, **about("VMs", answers=Operation, status=202,
                                                   parameters=(KEEP, *CHANGING_ONE),
                                                   errors=(NotFound, PreconditionFailed, Protected)))  # fmt: skip
-async def delete_vm(request: ApiRequest, vm: str) -> Answer:
+async def delete_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
     """Stop a VM and delete it, with the volumes that were made for it."""
     _, asking, query = await hear(request, Nothing, "keep_volumes")
     keep = query.flag("keep_volumes")
@@ -64,7 +65,7 @@ async def delete_vm(request: ApiRequest, vm: str) -> Answer:
 
 @post("/vms/{vm:str}/start", **about("VMs", answers=Operation, status=202, parameters=CHANGING_ONE,
                                      errors=(NotFound, PreconditionFailed, VmGoing)))  # fmt: skip
-async def start_vm(request: ApiRequest, vm: str) -> Answer:
+async def start_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
     """Start a VM. One that runs stays as it is."""
     _, asking, _ = await hear(request, Nothing)
     return accepted(await api_of(request).services.vms.start(vm, asking), asking)
@@ -72,7 +73,7 @@ async def start_vm(request: ApiRequest, vm: str) -> Answer:
 
 @post("/vms/{vm:str}/stop", **about("VMs", answers=Operation, status=202, parameters=(FORCE, *CHANGING_ONE),
                                     errors=(NotFound, PreconditionFailed, VmGoing)))  # fmt: skip
-async def stop_vm(request: ApiRequest, vm: str) -> Answer:
+async def stop_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
     """Ask the guest to shut down, and force it after the VM's stop timeout."""
     _, asking, query = await hear(request, Nothing, "force")
     return accepted(await api_of(request).services.vms.stop(vm, asking, force=query.flag("force")), asking)
@@ -80,7 +81,7 @@ async def stop_vm(request: ApiRequest, vm: str) -> Answer:
 
 @post("/vms/{vm:str}/restart", **about("VMs", answers=Operation, status=202, parameters=(FORCE, *CHANGING_ONE),
                                        errors=(NotFound, PreconditionFailed, VmGoing)))  # fmt: skip
-async def restart_vm(request: ApiRequest, vm: str) -> Answer:
+async def restart_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
     """Stop a VM and start it again, with a new QEMU process."""
     _, asking, query = await hear(request, Nothing, "force")
     return accepted(await api_of(request).services.vms.restart(vm, asking, force=query.flag("force")), asking)
@@ -89,14 +90,14 @@ async def restart_vm(request: ApiRequest, vm: str) -> Answer:
 @post("/vms/{vm:str}/migrate", **about("VMs", body=MigrateVM, answers=Operation, status=202, parameters=CHANGING_ONE,
                                        examples={"to a node": {"target": "node2"}, "wherever it fits": {}},
                                        errors=(Invalid, NotFound, PreconditionFailed, NotRunning)))  # fmt: skip
-async def migrate_vm(request: ApiRequest, vm: str) -> Answer:
+async def migrate_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
     """Move a running VM to another node without stopping the guest."""
     ask, asking, _ = await hear(request, MigrateVM)
     return accepted(await api_of(request).services.vms.migrate(vm, ask, asking), asking)
 
 
 @get("/vms/{vm:str}/facts", **about("VMs", answers=Figures, errors=(NotFound,)))
-async def vm_facts(request: ApiRequest, vm: str) -> Answer:
+async def vm_facts(request: ApiRequest, vm: FromPath[str]) -> Answer:
     """Show the latest figures of a VM: CPU, memory, block and net rates. Empty while its node sends none."""
     api = api_of(request)
     found = api.mirror.find(VM, vm)

@@ -1,6 +1,7 @@
 """Routes of volumes."""
 
 from litestar import delete, patch, post
+from litestar.params import FromPath
 
 from corral.errors import InUse, Invalid, NameTaken, NotFound, PreconditionFailed
 from corral.model.operation import Operation
@@ -30,7 +31,7 @@ async def create_volume(request: ApiRequest) -> Answer:
 @patch("/volumes/{vol:str}", **about("Volumes", body=UpdateLabels, examples={"label it": {"labels": {"env": "prod"}}},
                                      answers=Operation, status=202, parameters=CHANGING_ONE,
                                      errors=(Invalid, NotFound, PreconditionFailed)))  # fmt: skip
-async def update_volume(request: ApiRequest, vol: str) -> Answer:
+async def update_volume(request: ApiRequest, vol: FromPath[str]) -> Answer:
     """Replace a volume's labels."""
     ask, asking, _ = await hear(request, UpdateLabels)
     return accepted(await api_of(request).services.volumes.update(vol, ask, asking), asking)
@@ -39,7 +40,7 @@ async def update_volume(request: ApiRequest, vol: str) -> Answer:
 @delete("/volumes/{vol:str}", status_code=202, **about("Volumes", answers=Operation, status=202,
                                                        parameters=CHANGING_ONE,
                                                        errors=(NotFound, PreconditionFailed, InUse)))  # fmt: skip
-async def delete_volume(request: ApiRequest, vol: str) -> Answer:
+async def delete_volume(request: ApiRequest, vol: FromPath[str]) -> Answer:
     """Delete a volume that no VM uses, and all that is on it."""
     _, asking, _ = await hear(request, Nothing)
     return accepted(await api_of(request).services.volumes.delete(vol, asking), asking)

@@ -1,11 +1,11 @@
 """Route of all changes at once."""
 
 from litestar import get
-from litestar.response import Stream
 
 from corral.errors import Invalid
 from corral.model.resource import Resource, kind_named
 from corral.server.http.about import Parameter, about
+from corral.server.http.answers import Flow
 from corral.server.http.api import api_of
 from corral.server.http.filters import parse_filter
 from corral.server.http.present import VISIBLE, may_see
@@ -23,7 +23,7 @@ PARAMETERS = (
 
 
 @get("/watch", **about("Changes", stream=Resource, parameters=PARAMETERS, errors=(Invalid, Compacted)))
-async def watch_all(request: ApiRequest) -> Stream:
+async def watch_all(request: ApiRequest) -> Flow:
     """Watch changes of all kinds that the token may see, as server-sent events.
 
     `put` and `remove` carry the resource (its `kind` says what it is), `bookmark` a revision to go on from; the id of

@@ -1,19 +1,19 @@
-"""Secrets: answers that show one, once."""
+"""Issued: answers that show a secret, once."""
 
 from msgspec import Struct
 
-from corral.model.resource import Resource
+from corral.model.token import JoinToken, Token
 
 
 class NewToken(Struct, frozen=True, kw_only=True):
     """A new API token. `secret` is what goes behind `Authorization: Bearer `."""
 
-    token: Resource
+    resource: Token
     secret: str
 
 
 class NewJoinToken(Struct, frozen=True, kw_only=True):
     """A new join token. `secret` is what `corral agent join` takes."""
 
-    join_token: Resource
+    resource: JoinToken
     secret: str
