@@ -41,10 +41,11 @@ class Pool(StrEnum):
     CONTROL = "control"  # libvirtd and QEMU
     AGENT = "agent"  # a program inside a guest, a second or more
     MOVE = "move"  # a migration, minutes
+    FACTS = "facts"  # all running QEMUs, one of which may be stuck
 
 
 # libvirtd itself runs 20 calls at once by default (max_workers); all of ours stay below that
-THREADS_MAX: Final = {Pool.CONTROL: 8, Pool.AGENT: 4, Pool.MOVE: 4}
+THREADS_MAX: Final = {Pool.CONTROL: 8, Pool.AGENT: 3, Pool.MOVE: 4, Pool.FACTS: 3}
 
 _event_thread_lock = threading.Lock()
 _event_thread: threading.Thread | None = None

@@ -22,7 +22,7 @@ from corral.model.link import DiskAssignment, NicAssignment
 from corral.model.node import AcceleratorKind
 from corral.model.units import KiB
 
-SPARE_PORTS: Final = 8  # for what is plugged in later; a root port can't be added to a running q35 guest
+SPARE_PORTS: Final = 4  # for what is plugged in later; a root port can't be added to a running q35 guest
 TB_CACHE_MIB: Final = (
     32  # translated code; QEMU's own default of 1/4 of the host's memory costs 40-60 MB a VM
 )

@@ -48,6 +48,7 @@ from corral.model.vm import DomainState, Guest, StopReason
 T = TypeVar("T")
 
 SHUTDOWN_ASKED_S: Final = 1.0  # a refusal comes within this time; a slow guest agent is not waited for
+FACTS_S_MAX: Final = 3.0
 DESTROY_S_MAX: Final = 60.0  # libvirtd itself waits up to 30 s for a QEMU that is stuck in I/O
 
 
@@ -92,6 +93,7 @@ class LibvirtHypervisor:
         self._never_ran: set[str] = (
             set()
         )  # UUIDs defined by this process; libvirt can't tell them from old ones
+        self._facts_lane = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -200,7 +202,18 @@ class LibvirtHypervisor:
             self._identities.learn(uuid, identity, markers[uuid])
 
     async def facts(self) -> Mapping[VmId, DomainFacts]:
-        found = await self._connection.call("facts", "read counters", domains.all_facts)
+        """A QEMU that is stuck costs one call its answer: the next takes another lane, and libvirt leaves it out."""
+        try:
+            found = await self._connection.call(
+                f"facts {self._facts_lane}",
+                "read counters",
+                domains.all_facts,
+                pool=Pool.FACTS,
+                timeout_s=FACTS_S_MAX,
+            )
+        except HypervisorFailed:
+            self._facts_lane += 1
+            raise
         named = ((self._identities.vm(uuid), facts) for uuid, facts in found.items())
         return {vm: facts for vm, facts in named if vm is not None}
 

@@ -14,6 +14,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from corral.model.node import CpuInfo, HostDisk, Inventory, NumaCell, PciDevice
@@ -39,7 +40,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
 
 def read_inventory(capabilities: Capabilities, hypervisor: str, root: Path) -> Inventory:
     """All but the accelerator, the migration address and the domains."""
-    pci = _pci_devices(root)
+    pci, memory_bytes = _pci_devices(root), _memory_bytes(root)
     return Inventory(
         hostname=_text(root / "proc/sys/kernel/hostname"),
         kernel=_text(root / "proc/sys/kernel/osrelease"),
@@ -47,8 +48,8 @@ def read_inventory(capabilities: Capabilities, hypervisor: str, root: Path) -> I
         hypervisor=hypervisor,
         cpus=_cpus(root, capabilities),
         cpu=capabilities.cpu,
-        memory_bytes=_memory_bytes(root),
-        cells=capabilities.cells,
+        memory_bytes=memory_bytes,
+        cells=_whole(capabilities.cells, memory_bytes),
         disks=_disks(root),
         bridges=_bridges(root),
         gpus=tuple(device for device in pci if device.pci_class.startswith(GPU_CLASS)),
@@ -120,6 +121,13 @@ def _cell(cell: ET.Element) -> NumaCell:
             str(size): count for size, count in sorted(pages.items()) if size > SMALL_PAGE_BYTES and count
         },
     )
+
+
+def _whole(cells: tuple[NumaCell, ...], memory_bytes: int) -> tuple[NumaCell, ...]:
+    """A single cell holds all memory: libvirt counts what was there when it started, and memory can be added."""
+    if len(cells) != 1 or not memory_bytes:
+        return cells
+    return (msgspec.structs.replace(cells[0], memory_bytes=memory_bytes),)
 
 
 def _bytes_of(number: str, element: ET.Element) -> int:
