@@ -7,6 +7,7 @@ Next door      files/ has the scripts; cpio.py packs, disk.py makes it bootable
 Start here     gather()
 """
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -61,6 +62,7 @@ FIRST: Final = (  # modules that each start needs
     "virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "virtio-rng", "isofs", "button", "evdev", "virtio_balloon",
 )  # fmt: skip
 THEN: Final = ("virtio_scsi", "ata_piix", "sd_mod", "sr_mod")  # only when the seed is on no virtio disk
+EPOCH: Final = 946684800  # 2000-01-01, Unix time: the date of everything, so that images can be compared
 
 
 class GuestImageFailed(CorralError):
@@ -110,7 +112,8 @@ def read(path: str | Path, package: str) -> bytes:
 def run(*words: str, package: str) -> str:
     """The output of a command. raises GuestImageFailed: it is missing or fails"""
     try:
-        done = subprocess.run(words, check=False, capture_output=True, text=True)
+        same = {"SOURCE_DATE_EPOCH": str(EPOCH), "TZ": "UTC", "LC_ALL": "C"}
+        done = subprocess.run(words, check=False, capture_output=True, text=True, env=os.environ | same)
     except OSError as error:
         raise GuestImageFailed(
             f"{words[0]} can't be run: {error.strerror}", hint=f"apt-get install {package}", command=words[0]

@@ -7,16 +7,15 @@ Start here     make_disk()
 
 import os
 import struct
-import subprocess
 from pathlib import Path
 from typing import Final
 
-from corral.lab.guest.contents import GuestImageFailed, read, run
+from corral.lab.guest.contents import EPOCH, read, run
 
 MiB: Final = 1024**2
 PARTITION_AT: Final = MiB
 SECTOR: Final = 512
-FAT16_LBA: Final = 0x0E
+FAT_LBA: Final = 0x0E
 BOOT_CODE: Final = "/usr/lib/syslinux/mbr/mbr.bin"
 ARGUMENTS: Final = (  # each of them shortens the boot without KVM
     "console=ttyS0 quiet loglevel=3 mitigations=off tsc=reliable no_timer_check random.trust_cpu=on nokaslr "
@@ -42,7 +41,20 @@ def make_disk(kernel: bytes, initrd: bytes, path: Path, scratch: Path) -> None:
     os.truncate(raw, size_bytes)
     blocks = str((size_bytes - PARTITION_AT) // 1024)
     offset = str(PARTITION_AT // SECTOR)
-    mkfs = ("mkfs.vfat", "-F", "16", "-n", "CORRAL", "--invariant", "--offset", offset, str(raw), blocks)
+    mkfs = (
+        "mkfs.vfat",
+        "-F",
+        "12",
+        "-s",
+        "64",
+        "-n",
+        "CORRAL",
+        "--invariant",
+        "--offset",
+        offset,
+        str(raw),
+        blocks,
+    )
     run(*mkfs, package="dosfstools")
     _copy(raw, [scratch / name for name in files])
     run("syslinux", "--install", "--offset", str(PARTITION_AT), str(raw), package="syslinux")
@@ -54,19 +66,11 @@ def boot_sector(size_bytes: int) -> bytes:
     code = read(BOOT_CODE, "syslinux-common")
     first, sectors = PARTITION_AT // SECTOR, (size_bytes - PARTITION_AT) // SECTOR
     everywhere = b"\xfe\xff\xff"  # cylinder, head and sector: "see the numbers that follow"
-    entry = struct.pack("<B3sB3sII", 0x80, everywhere, FAT16_LBA, everywhere, first, sectors)
+    entry = struct.pack("<B3sB3sII", 0x80, everywhere, FAT_LBA, everywhere, first, sectors)
     return code.ljust(446, b"\0")[:446] + entry + bytes(48) + b"\x55\xaa"
 
 
 def _copy(raw: Path, files: list[Path]) -> None:
     for file in files:
-        os.utime(file, (946684800, 946684800))  # 2000-01-01: the same image from the same files
-    words = ["mcopy", "-m", "-i", f"{raw}@@{PARTITION_AT}", *map(str, files), "::"]
-    try:
-        subprocess.run(words, check=True, capture_output=True, text=True, env=os.environ | {"TZ": "UTC"})
-    except FileNotFoundError as error:
-        raise GuestImageFailed(
-            "mcopy can't be run", hint="apt-get install mtools", command="mcopy"
-        ) from error
-    except subprocess.CalledProcessError as error:
-        raise GuestImageFailed(f"mcopy failed: {error.stderr.strip()}", command="mcopy") from error
+        os.utime(file, (EPOCH, EPOCH))
+    run("mcopy", "-m", "-i", f"{raw}@@{PARTITION_AT}", *map(str, files), "::", package="mtools")

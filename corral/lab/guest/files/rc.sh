@@ -37,5 +37,11 @@ umount /mnt 2>/dev/null
 /etc/agent &
 /etc/network &
 dropbear -R -E 2>/run/dropbear.log
+
+tries=0  # the shell comes after the line that says the guest is up, unless there is no network for long
+until [ -d /run/up ] || [ $tries -ge 30 ]; do
+    tries=$((tries + 1))
+    usleep 100000
+done
 [ -s /run/seed/script ] && { sh /run/seed/script </dev/null >/dev/console 2>&1 & }
 exit 0
