@@ -166,7 +166,10 @@ def main() -> None:
     config: InitConfig = json.loads(Path(sys.argv[1]).read_text())
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
-    mount_all(config)
+    try:
+        mount_all(config)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{' '.join(error.cmd)} failed")  # what mount itself says stands above it in the log
     Init(config).run()
 
 

@@ -10,7 +10,7 @@ Next door      plan.py says what they are called
 import json
 from pathlib import Path
 
-from corral.lab.host import LabFailed, run
+from corral.lab.host import LabFailed, run, wait_for
 from corral.lab.plan import GUEST_BRIDGE, LabPlan, NodePlan, net_inside, net_up
 
 
@@ -77,6 +77,11 @@ def take_away(plan: LabPlan) -> None:
     for name in sorted(namespaces()):
         if name.startswith(f"{plan.bridge}-node"):
             run("ip", "netns", "del", name)
-    cables = {node.veth for node in plan.members}
-    for name in sorted(links() & (cables | {plan.bridge})):
-        run("ip", "link", "del", name)
+    ours = {plan.bridge, *(node.veth for node in plan.members)}
+    for name in sorted(links() & ours):
+        try:
+            run("ip", "link", "del", name)
+        except LabFailed:
+            if name in links():  # a cable goes with its namespace, a moment later
+                raise
+    wait_for("end of the lab's links", lambda: not links() & ours, 10.0)
