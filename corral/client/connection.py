@@ -11,6 +11,7 @@ Start here     Connection.send()
 """
 
 import http.client
+import itertools
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,7 +83,7 @@ class Connection:
                 request.method, request.path, request.query, request.body, {**key, **request.headers}
             )
         started_s = self.clock.monotonic_s()
-        for attempt in range(1_000_000):
+        for attempt in itertools.count():
             error: Exception
             try:
                 answer = self._once(request)
@@ -98,7 +99,7 @@ class Connection:
             if self._give_up(error, tried_s):
                 raise self._worded(error, tried_s) from None
             self.clock.pause(backoff_s(attempt, self.clock, most_s=RETRY_PAUSE_S_MAX))
-        raise AssertionError("not reached")
+        raise AssertionError("a count has no end")
 
     def open_stream(self, request: Request, timeout_s: float) -> "Stream":
         """A connection of its own for an answer that does not end. raises CorralError, OSError, HTTPException"""
@@ -111,7 +112,6 @@ class Connection:
         except BaseException:
             connection.close()
             raise
-        self._reached = True
         return Stream(connection, response)
 
     def close(self) -> None:
@@ -150,7 +150,6 @@ class Connection:
             # The server may have answered (refused) before it had read all of a long body: look.
         response = self._open.getresponse()
         answer = Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
-        self._reached = True
         if response.will_close:
             self.close()
         return answer
@@ -163,6 +162,7 @@ class Connection:
         else:
             connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=tls)
         connection.connect()
+        self._reached = True
         return connection
 
     def _target(self, request: Request) -> str:

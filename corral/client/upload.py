@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol
 
 import msgspec
 
@@ -78,11 +78,8 @@ def checksum(path: Path, size: int, progress: Progress | None = None) -> str:
 
 
 def _size_of(path: Path) -> int:
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise Invalid("path", path, "a file that can be read", hint=error.strerror or "") from None
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
     if not size:
         raise Invalid("path", path, "a file with something in it")
     return size
@@ -91,7 +88,7 @@ def _size_of(path: Path) -> int:
 def _pieces(path: Path, what: str, size: int, progress: Progress | None) -> Iterator[bytes]:
     """Exactly `size` bytes of the file. raises Invalid: it has become shorter"""
     done = 0
-    with path.open("rb") as file:
+    with _opened(path) as file:
         while done < size:
             piece = file.read(min(PIECE_BYTES, size - done))
             if not piece:
@@ -100,3 +97,10 @@ def _pieces(path: Path, what: str, size: int, progress: Progress | None) -> Iter
             if progress:
                 progress(what, done, size)
             yield piece
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise Invalid("path", path, "a file that can be read", hint=error.strerror or "") from None

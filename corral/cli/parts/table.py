@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from unicodedata import east_asian_width
 
 from corral.cli.parts.words import COLOUR, coloured
 
@@ -40,7 +39,11 @@ def render_pairs(pairs: Sequence[tuple[str, str]], *, colour: bool) -> str:
 
 def width(text: str) -> int:
     """Cells on a terminal: Chinese characters take two."""
-    return len(text) if text.isascii() else sum(2 if east_asian_width(c) in "WF" else 1 for c in text)
+    if text.isascii():
+        return len(text)
+    from unicodedata import east_asian_width
+
+    return sum(2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _line(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int], colour: bool) -> str:

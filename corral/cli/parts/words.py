@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Final
 
-from corral.clock import SystemClock
-
 GREEN, YELLOW, RED, DIM = "32", "33", "31", "2"  # SGR codes
 COLOUR: Final = {
     **dict.fromkeys(("ready", "running", "succeeded"), GREEN),
@@ -31,7 +29,11 @@ def age(since: float, now_s: float | None = None) -> str:
     """How long ago, in the largest unit that makes sense: 45s, 12m, 5h, 30d."""
     if not since:
         return "-"
-    seconds = max(0.0, (SystemClock().now_s() if now_s is None else now_s) - since)
+    if now_s is None:
+        from corral.clock import SystemClock
+
+        now_s = SystemClock().now_s()
+    seconds = max(0.0, now_s - since)
     for unit, factor, until in (("s", 1, 120), ("m", 60, 7200), ("h", 3600, 172800)):
         if seconds < until:
             return f"{int(seconds / factor)}{unit}"
