@@ -11,7 +11,6 @@ Start here     join()
 """
 
 import asyncio
-import os
 import shutil
 import socket
 import ssl
@@ -28,6 +27,7 @@ from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
 from corral.errors import CorralError
+from corral.files import write_whole
 from corral.model.ids import NodeId
 from corral.proto import link_pb2, link_pb2_grpc
 from corral.proto.channel import CLIENT_OPTIONS, SERVER_NAME, join_address
@@ -221,7 +221,7 @@ def make_key(path: Path) -> None:
     """Make the key unless there is one: a join that is tried again asks with the same key."""
     if path.exists():
         return
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
     form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     write_whole(path, key.private_bytes(serialization.Encoding.PEM, form, plain))
@@ -234,18 +234,3 @@ def make_csr(key_path: Path, name: str) -> bytes:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64] or "node")])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM)
-
-
-def write_whole(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Write a file whole or not at all, durably."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -27,6 +27,7 @@ from msgspec import Struct
 
 from corral.clock import Clock
 from corral.errors import CorralError, Invalid
+from corral.files import sync_directory, write_whole
 from corral.model.ids import NodeId
 from corral.proto.channel import SERVER_NAME
 
@@ -188,30 +189,10 @@ def _create(directory: Path, clock: Clock) -> None:
     draft = directory.with_name(f".{directory.name}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700, parents=True)
-    write_private(draft / "key.pem", _key_pem(key))
-    write_private(draft / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    write_whole(draft / "key.pem", _key_pem(key))
+    write_whole(draft / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
     draft.rename(directory)
     sync_directory(directory.parent)
-
-
-def write_private(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Write a file whole or not at all, durably, readable by its owner only (unless `mode` says more)."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make renames in it durable."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _subject(name: str, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:

@@ -1,0 +1,54 @@
+"""Program: what a long-running program needs around its event loop: signals, and a word to systemd."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Final
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def run_until_stopped(work: Coroutine[object, object, None]) -> None:
+    """Run it in a new event loop; SIGTERM or SIGINT cancels it, a second one ends the process at once."""
+    with suppress(asyncio.CancelledError):
+        asyncio.run(_cancelled_by_signal(work))
+
+
+async def _cancelled_by_signal(work: Coroutine[object, object, None]) -> None:
+    task, loop = asyncio.ensure_future(work), asyncio.get_running_loop()
+
+    def stop() -> None:
+        tell_systemd("STOPPING=1")
+        task.cancel()
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop)
+    await task
+
+
+def tell_systemd(state: str) -> None:
+    """As sd_notify(3): "READY=1" and the like; nothing happens where systemd did not ask for it."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as systemd:
+        systemd.sendto(state.encode(), address)
+
+
+def address_towards(host: str, port: int) -> str:
+    """The address of this host that the other one sees; "" when there is no way there. Sends nothing."""
+    try:
+        family, kind, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(target)
+            return str(probe.getsockname()[0])
+    except OSError:
+        return ""
