@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar, copy_context
 from typing import Any
 
+ON_THE_HOST = ("migration of ", "shutdown ")  # tasks of QEMU and of guests: they outlive the agent that asked
 current: ContextVar["Process | None"] = ContextVar("current", default=None)
 graveyard: list[Any] = []  # coroutines of the dead: if they were collected, their finally would run
 
@@ -76,7 +77,7 @@ def task_factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **kwargs: Any)
     """Tasks belong to the process in whose context they are made."""
     context = kwargs.get("context")
     process = context.get(current) if context is not None else current.get()
-    if process is None:
+    if process is None or str(kwargs.get("name")).startswith(ON_THE_HOST):
         return asyncio.Task(coroutine, loop=loop, **kwargs)
     task = asyncio.Task(Mortal(process, coroutine), loop=loop, **kwargs)
     process.tasks[task] = None

@@ -1,0 +1,477 @@
+"""History: the whole product on virtual time, from one seed.
+
+In this room   Sim: a server, agents on simulated hosts, users, faults; what must always hold; how it must end
+Comes in       a seed, and Faults
+Goes out       Outcome: violations, which faults struck, the story that led there
+Always true    production code; only clock, chance, network, disk and hypervisor are simulated
+Next door      test_histories.py runs many; run.py is `make sim`
+Start here     play()
+"""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from corral.agent.agent import Agent
+from corral.agent.memory import MemoryMemory
+from corral.errors import CorralError
+from corral.hypervisor.simulated import Pace, SimulatedHost, SimulatedHypervisor, World
+from corral.model.ids import NodeId
+from corral.model.image import Image, ImagePhase, ImageStatus
+from corral.model.network import Network, NetworkSpec, Subnet
+from corral.model.node import Node
+from corral.model.operation import Operation
+from corral.model.pool import StoragePool, StoragePoolSpec
+from corral.model.resource import Resource
+from corral.model.units import GiB
+from corral.model.vm import VM, DomainState, StopReason, VMPhase
+from corral.model.volume import Volume
+from corral.network.simulated import SimulatedNetworking
+from corral.server.core import ServerCore
+from corral.server.services.asking import Asking
+from corral.server.services.requests import UpdateNode
+from corral.storage.interface import volume_path
+from corral.storage.simulated import Files, SharedFiles, SimulatedStorage
+from corral.store.interface import Change, Put, StoreFailed, Write
+from corral.store.memory import MemoryStore
+from tests.sim.chaos import CALM, Faults, SeedFaults
+from tests.sim.loop import SimClock, SimLoop
+from tests.sim.process import Process, bury, task_factory
+from tests.sim.users import Users
+from tests.sim.watch import StoreWatch
+from tests.sim.wire import End, SimLink, Weather, Wire
+
+NODES = 4
+STORMY_S = 60.0  # virtual seconds of faults and wishes
+SETTLE_S_MAX = 700.0  # after the faults stop: longer than the deadline of an operation
+STORY_LINES = 400
+
+
+class NoFigures:
+    """Figures of a host that has none."""
+
+    def row(self) -> tuple[float, ...]:
+        return (0.0,) * 6
+
+
+@dataclass
+class Outcome:
+    seed: int
+    violations: list[str] = field(default_factory=list)
+    struck: Counter[str] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
+    settled_s: float = 0.0  # virtual seconds from the last fault to rest
+    virtual_s: float = 0.0
+    story: tuple[str, ...] = ()
+
+
+class SimNode:
+    """A host, and the agent that may be killed on it."""
+
+    def __init__(self, sim: "Sim", name: str) -> None:
+        self.sim, self.name, self.id = sim, name, NodeId(f"node-{name}")
+        self.host: SimulatedHost = sim.world.add_host(name, cpus=8, memory_bytes=4 * GiB)
+        self.files, self.memory = Files(), MemoryMemory(sim.clock, write_s=0.004)
+        chance = Random(f"{sim.seed}/{name}")
+        self.clock = SimClock(sim.loop, chance, skew_s=chance.choice((0.0, 0.0, 3600.0, -3600.0)))
+        self.faults = SeedFaults(chance, sim.clock, sim.faults, sim.struck)
+        self.link = SimLink(self.id, sim.dial, sim.weather, self.clock)
+        self.process = Process(name)
+        self.agent: Agent | None = None
+
+    def start(self) -> None:
+        """Start the agent, unless one runs: a host has one."""
+        if self.agent and self.process.alive:
+            return
+        storage = SimulatedStorage(self.files, self.sim.shared, self.clock, faults=self.faults)
+        self.agent = Agent(
+            self.id,
+            hypervisor=SimulatedHypervisor(self.host, faults=self.faults, file_exists=storage.exists),
+            storage=storage,
+            networking=SimulatedNetworking(self.clock, faults=self.faults),
+            link=self.link,
+            memory=self.memory,
+            clock=self.clock,
+            version="sim",
+            figures=NoFigures(),
+        )
+        self.process = Process(self.name)
+        self.process.spawn(self.agent.run(), f"agent {self.name}")
+
+    def kill(self) -> None:
+        self.process.kill()
+        if self.agent and self.agent.bugs:
+            self.sim.violate(f"{self.name}: the agent met a bug: {self.agent.bugs[0]!r}")
+        for wire in self.link.wires:
+            wire.breaks()
+
+
+class Sim:
+    """One history."""
+
+    def __init__(self, seed: int, faults: Faults = Faults()) -> None:  # noqa: B008
+        self.seed, self.faults = seed, faults
+        self.chance = Random(seed)
+        self.loop = SimLoop()
+        self.loop.set_task_factory(task_factory)
+        self.clock = SimClock(self.loop, Random(f"{seed}/clock"))
+        self.struck: Counter[str] = Counter()
+        self.violations: list[str] = []
+        self.lines: deque[str] = deque(maxlen=STORY_LINES)
+        self.watch = StoreWatch()
+        self.store = MemoryStore(self.clock, disturbance=self)
+        self.weather = Weather(
+            Random(f"{seed}/weather"),
+            faults.lose_message,
+            faults.double_message,
+            faults.late_message,
+            struck=self.struck,
+        )
+        self.world = World(self.clock, Pace(deaf_share=0.1))
+        self.shared = SharedFiles()
+        self.shared.pools["/shared"] = None
+        self.process, self.core = Process("server"), None  # type: ignore[var-annotated]
+        self.nodes = [SimNode(self, f"n{n}") for n in range(NODES)]
+        self.users = Users(Random(f"{seed}/users"), self.clock, self.server)
+        self.users.story = self.tell
+
+    # ---- the story
+
+    def tell(self, line: str) -> None:
+        self.lines.append(f"{self.loop.now_s:9.3f}  {line}")
+
+    def violate(self, what: str) -> None:
+        self.tell(f"VIOLATION  {what}")
+        if what not in self.violations:
+            self.violations.append(what)
+
+    # ---- the store's disturbance: faults, and the watch on every commit
+
+    async def before(self, writes: Sequence[Write]) -> None:
+        await asyncio.sleep(self.chance.uniform(0.0, 0.006))
+        if self.chance.random() < self.faults.store_fails:
+            self.struck["store_fails"] += 1
+            raise StoreFailed("the disk is full")
+
+    async def after(self, changes: Sequence[Change]) -> None:
+        self.watch.see(changes)
+        for what in self.watch.violations:
+            self.violate(what)
+        self.watch.violations.clear()
+        for change in changes:
+            self.tell(f"r{change.revision} {_seen(change)}")
+        if self.chance.random() < self.faults.answer_lost:
+            self.struck["answer_lost"] += 1
+            raise StoreFailed("the answer was lost")
+
+    # ---- server
+
+    def server(self) -> "tuple[Process, ServerCore] | None":
+        return (self.process, self.core) if self.core and self.process.alive else None
+
+    def start_server(self) -> None:
+        self.process, self.core = Process("server"), ServerCore(self.store, self.clock, holder="server")
+        self.process.spawn(self.core.start(), "server")
+
+    def kill_server(self) -> None:
+        self.process.kill()
+        for node in self.nodes:
+            for wire in node.link.wires:
+                wire.breaks()
+
+    def dial(self, wire: Wire) -> bool:
+        if self.core is None or not self.process.alive or not self.core.ready:
+            return False
+        self.process.spawn(self._serve(self.core, wire), f"serve {wire.node}")
+        return True
+
+    async def _serve(self, core: ServerCore, wire: Wire) -> None:
+        try:
+            await core.hub.serve(End(wire, wire.down, wire.up))
+        except CorralError:
+            pass
+        wire.breaks()
+
+    # ---- chaos from outside
+
+    async def storm(self) -> None:
+        blows: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = [
+            ("kill_server", self._kill_server),
+            ("kill_agent", self._kill_agent),
+            ("kill_agent", self._kill_agent),
+            ("cut_link", self._cut_link),
+            ("cut_hosts", self._cut_hosts),
+            ("kill_qemu", self._kill_qemu),
+            ("host_reboot", self._host_reboot),
+            ("restart_daemon", self._restart_daemon),
+        ]
+        while True:
+            await self.clock.sleep(self.chance.expovariate(1 / self.faults.blow_every_s))
+            name, blow = self.chance.choice(blows)
+            self.struck[name] += 1
+            task = asyncio.create_task(blow(), name=name)
+            self.blows.append(task)
+
+    async def _kill_server(self) -> None:
+        if self.process.alive:
+            self.tell("CHAOS  server killed")
+            self.kill_server()
+            await self.clock.sleep(self.chance.uniform(0.1, 5.0))
+            self.start_server()
+
+    async def _kill_agent(self) -> None:
+        node = self.chance.choice(self.nodes)
+        if node.process.alive:
+            self.tell(f"CHAOS  agent {node.name} killed")
+            node.kill()
+            await self.clock.sleep(self.chance.uniform(0.1, 6.0))
+            if node.host.up:
+                node.start()
+
+    async def _cut_link(self) -> None:
+        node = self.chance.choice(self.nodes)
+        self.tell(f"CHAOS  link of {node.name} cut")
+        node.link.cut_off()
+        await self.clock.sleep(self.chance.uniform(1.0, 15.0))
+        node.link.heal()
+        self.tell(f"CHAOS  link of {node.name} healed")
+
+    async def _cut_hosts(self) -> None:
+        one, other = self.chance.sample(self.nodes, 2)
+        self.tell(f"CHAOS  {one.name} and {other.name} can't reach each other")
+        self.world.cut(one.name, other.name)
+        await self.clock.sleep(self.chance.uniform(1.0, 10.0))
+        self.world.heal(one.name, other.name)
+
+    async def _kill_qemu(self) -> None:
+        running = [(n, vm) for n in self.nodes for vm in n.host.domains if n.host.runs(vm)]
+        if running:
+            node, vm = self.chance.choice(running)
+            self.tell(f"CHAOS  QEMU of {vm} on {node.name} killed")
+            node.host.crash(vm)
+
+    async def _host_reboot(self) -> None:
+        node = self.chance.choice(self.nodes)
+        if not node.host.up:
+            return
+        self.tell(f"CHAOS  host {node.name} lost power")
+        if node.process.alive:
+            node.kill()
+        node.host.power_off()
+        await self.clock.sleep(self.chance.uniform(2.0, 20.0))
+        node.host.power_on()
+        node.start()
+        self.tell(f"CHAOS  host {node.name} is back")
+
+    async def _restart_daemon(self) -> None:
+        node = self.chance.choice(self.nodes)
+        if node.host.up and node.host.daemon_up:
+            self.tell(f"CHAOS  hypervisor daemon of {node.name} restarts")
+            node.host.stop_daemon()
+            await self.clock.sleep(self.chance.uniform(0.2, 3.0))
+            node.host.start_daemon()
+
+    # ---- always
+
+    async def guard(self) -> None:
+        """A VM on two nodes is looked for at every moment at which anything may have changed."""
+        while True:
+            for vm, hosts in self.world.running_twice().items():
+                self.violate(f"{vm} runs on {' and '.join(hosts)}")
+            await self.clock.sleep(0.02)
+
+    # ---- a history
+
+    async def begin(self) -> None:
+        status = ImageStatus(
+            phase=ImagePhase.READY, format="qcow2", virtual_bytes=GiB, size_bytes=GiB // 8, sha256="a" * 64
+        )
+        subnet = Subnet(cidr="10.9.0.0/24", first="10.9.0.10", last="10.9.0.250")
+        first: list[Resource] = [
+            Image(id="img-1", name="image", status=status),
+            StoragePool(id="pool-s", name="shared", spec=StoragePoolSpec(path="/shared", shared=True)),
+            StoragePool(id="pool-l", name="local", spec=StoragePoolSpec(path="/local")),
+            Network(id="net-1", name="lan", spec=NetworkSpec(bridge="br0", subnet=subnet)),
+            *(Node(id=n.id, name=n.name) for n in self.nodes),
+        ]
+        calm, self.faults = self.faults, CALM
+        await self.store.commit([Put(r) for r in first])
+        self.faults = calm
+        self.start_server()
+        for node in self.nodes:
+            node.start()
+
+    async def live(self) -> Outcome:
+        self.blows: list[asyncio.Task[None]] = []
+        await self.begin()
+        guard = asyncio.create_task(self.guard(), name="guard")
+        await self.clock.sleep(3.0)
+        users = [asyncio.create_task(self.users.live(), name=f"user {n}") for n in range(3)]
+        storm = asyncio.create_task(self.storm(), name="storm")
+        await self.clock.sleep(STORMY_S)
+        self.users.stopped = True
+        storm.cancel()
+        await self.calm()
+        await asyncio.gather(*users)
+        calm_s = self.loop.now_s
+        while (left := self.unsettled()) and self.loop.now_s - calm_s < SETTLE_S_MAX:
+            await self.clock.sleep(1.0)
+        for what in left:
+            self.violate(f"not settled after {SETTLE_S_MAX:g} s: {what}")
+        self.check_promises()
+        guard.cancel()
+        settled_s = self.loop.now_s - calm_s
+        await self.end()
+        ended = Counter(str(o.status.state) for o in self.watch.last.values() if isinstance(o, Operation))
+        return Outcome(
+            seed=self.seed,
+            violations=self.violations,
+            struck=self.struck,
+            asked=self.users.asked,
+            ended=ended,
+            settled_s=settled_s,
+            virtual_s=self.loop.now_s,
+            story=tuple(self.lines),
+        )
+
+    async def calm(self) -> None:
+        """No new faults; what is broken is mended."""
+        self.weather.calm()
+        self.faults = CALM
+        for node in self.nodes:
+            node.faults.faults = CALM
+        await asyncio.gather(*self.blows)
+        if not self.process.alive:
+            self.start_server()
+        for node in self.nodes:
+            node.link.heal()
+            if not node.process.alive:
+                node.start()
+        self.tell("CALM")
+        await self.users.ask("uncordon all", self._uncordon)
+
+    async def _uncordon(self, core: ServerCore, asking: Asking) -> Operation:
+        for node in self.nodes:
+            done = await core.services.nodes.update(node.id, UpdateNode(cordoned=False), Asking())
+        return done
+
+    async def end(self) -> None:
+        for node in self.nodes:
+            node.kill()
+        self.kill_server()
+        await self.clock.sleep(0.01)
+
+    # ---- how it must end
+
+    def unsettled(self) -> list[str]:
+        """What is not yet as it has to be in the end."""
+        left: list[str] = []
+        vms = {r.id: r for r in self.watch.last.values() if isinstance(r, VM)}
+        for resource in self.watch.last.values():
+            if isinstance(resource, Operation) and not resource.ended:
+                left.append(
+                    f"{resource.spec.verb} {resource.spec.target.name} still runs: {resource.status.waiting_for}"
+                )
+            if isinstance(resource, Node) and not resource.reachable:
+                left.append(f"{resource.name} is {resource.status.phase}")
+        for vm in vms.values():
+            left += self._unsettled_vm(vm)
+        for node in self.nodes:
+            for id in node.host.domains:
+                if id not in vms or vms[id].status.node != node.id:
+                    left.append(f"orphan domain {id} on {node.name}")
+        return left + self._orphans()
+
+    def _unsettled_vm(self, vm: VM) -> list[str]:
+        if vm.deleting:
+            return [f"{vm.name} is not deleted yet: {vm.status.trouble}"]
+        running = list(self.world.where(vm.id))
+        names = {n.id: n.name for n in self.nodes}
+        own = [names[vm.status.node]] if vm.status.node else []
+        if vm.status.traces != tuple(own_id for own_id in (vm.status.node,) if own_id):
+            return [f"{vm.name} has traces on {vm.status.traces}"]
+        if vm.spec.running and vm.status.phase is VMPhase.STOPPED and self._stopped_itself(vm):
+            return []
+        wanted = own if vm.spec.running else []
+        phase = VMPhase.RUNNING if vm.spec.running else VMPhase.STOPPED
+        if running != wanted or vm.status.phase is not phase:
+            return [
+                f"{vm.name} runs on {running}, wanted {wanted}, is {vm.status.phase}: {vm.status.trouble}"
+            ]
+        return []
+
+    def _stopped_itself(self, vm: VM) -> bool:
+        """A guest that shut itself down stays down by its restart policy."""
+        report = vm.report
+        return (
+            report is not None
+            and report.state is DomainState.STOPPED
+            and report.reason is StopReason.SHUTDOWN
+        )
+
+    def _orphans(self) -> list[str]:
+        volumes = {r.id: r for r in self.watch.last.values() if isinstance(r, Volume)}
+        paths = {volume_path(p, v) for v in volumes for p in ("/shared", "/local")}
+        seeds = {f"/seeds/{r.id}.iso" for r in self.watch.last.values() if isinstance(r, VM)}
+        left = [f"volume {v.name} is {v.status.phase}" for v in volumes.values() if v.status.phase != "ready"]
+        for place in (self.shared, *(n.files for n in self.nodes)):
+            left += [
+                f"orphan file {p}" for p in place.sizes if "/images/" not in p and p not in paths | seeds
+            ]
+        return left
+
+    def check_promises(self) -> None:
+        """Whatever a user was answered is in the store."""
+        for id in self.users.promised:
+            if not isinstance(self.watch.last.get(id), Operation):
+                self.violate(f"{id} was acknowledged and is gone")
+
+
+def _seen(change: Change) -> str:
+    """A commit in a few words."""
+    resource = change.resource
+    match resource:
+        case VM(status=s):
+            reports = {n: (str(r.state), r.stint, r.role, r.boot) for n, r in s.reports.items()}
+            migration = f" {s.migration.stage} to {s.migration.target}" if s.migration else ""
+            going = " deleting" if resource.deleting else ""
+            return f"{change.verb} {resource.name} {resource.id[-6:]}{going} {s.phase} on {s.node} stint {s.stint} traces {s.traces}{migration} {reports}"
+        case Operation(spec=p, status=o):
+            return f"{change.verb} {resource.id[-6:]} {p.verb} {p.target.name} {o.state} {o.waiting_for}"
+    phase = getattr(getattr(resource, "status", None), "phase", "")
+    return f"{change.verb} {resource.kind} {resource.name} {phase}"
+
+
+class _Errors(logging.Handler):
+    """What production code logs as an error is a bug in simulation."""
+
+    def __init__(self, sim: Sim) -> None:
+        super().__init__(logging.ERROR)
+        self.sim = sim
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else ""
+        self.sim.violate(f"log: {record.getMessage()} {error!r}")
+
+
+def play(seed: int, faults: Faults = Faults()) -> Outcome:  # noqa: B008
+    """One history. The same seed and faults give the same history."""
+    sim = Sim(seed, faults)
+    handler, logger = _Errors(sim), logging.getLogger("corral")
+    logger.addHandler(handler)
+    level, logger.propagate = logger.level, False
+    logger.setLevel(logging.ERROR)
+    asyncio.set_event_loop(None)
+    try:
+        return sim.loop.run_until_complete(sim.live())
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = True
+        logger.setLevel(level)
+        sim.loop.close()
+        bury()

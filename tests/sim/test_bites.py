@@ -1,0 +1,89 @@
+"""The simulation bites: what is broken on purpose is caught within a few seeds."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from corral.agent import reconcile
+from corral.controllers import migration_plan, vm_plan
+from corral.model.link import VmRole
+from corral.model.vm import DomainState
+from corral.server import assignments
+from corral.store.memory import MemoryStore
+from tests.sim.history import play
+
+SEEDS = range(40)
+
+
+def caught(words: str) -> bool:
+    """Whether a history violates something that says so in these words."""
+    return any(words in violation for seed in SEEDS for violation in play(seed).violations)
+
+
+def test_silence_taken_for_death_runs_a_vm_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The classic: the source is silent, so its VM is given to the target."""
+    really = migration_plan._reachable
+
+    def impatient(vm: Any, status: Any, seen: Any) -> Any:
+        node = status.node
+        if node and not really(seen, node) and not vm.deleting:
+            other = next((n for n in seen.nodes if n != node), None)
+            if other:
+                return msgspec.structs.replace(
+                    status, node=other, migration=None, stint=status.stint + 1
+                ), None
+        return migration_plan_really(vm, status, seen)
+
+    migration_plan_really = migration_plan.plan_migration
+    monkeypatch.setattr(vm_plan, "plan_migration", impatient)
+    assert caught(" runs on ")
+
+
+def test_a_target_that_starts_by_itself_runs_a_vm_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    really = assignments.role
+
+    def generous(vm: Any, node: Any) -> VmRole:
+        role = really(vm, node)
+        return VmRole.OWNER if role is VmRole.TARGET else role
+
+    monkeypatch.setattr(assignments, "role", generous)
+    assert caught(" runs on ")
+
+
+def test_believing_an_old_report_leaves_orphans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node says that it has nothing, before it heard what it was to let go of."""
+    monkeypatch.setattr(
+        vm_plan, "_let_go", lambda report, stint: report is None or report.state is DomainState.ABSENT
+    )
+    assert caught("orphan")
+
+
+def test_an_agent_that_forgets_what_it_sent_away_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the note about its migration an agent takes a VM that has left for one that has to be started."""
+    really: Callable[..., Any] = reconcile._as_source
+
+    def forgetful(vm: Any, seen: Any) -> Any:
+        owner = msgspec.structs.replace(vm, role=VmRole.OWNER, migrate=None)
+        note = msgspec.structs.replace(seen.note, sent_away="", ran=False) if seen.note else None
+        if seen.domain is None and not seen.moving:
+            return reconcile._as_owner(owner, msgspec.structs.replace(seen, note=note))
+        return really(vm, seen)
+
+    monkeypatch.setattr(reconcile, "_as_source", forgetful)
+    assert caught(" runs on ")
+
+
+def test_a_store_that_forgets_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One commit in fifty is answered and not kept."""
+    really = MemoryStore.commit
+
+    async def careless(self: Any, writes: Any, **given: Any) -> Any:
+        if self._ledger.revision % 50 == 49 and len(writes) > 1:
+            revision = self._ledger.revision
+            return tuple(w.resource.having(revision=revision) for w in writes if hasattr(w, "resource"))
+        return await really(self, writes, **given)
+
+    monkeypatch.setattr(MemoryStore, "commit", careless)
+    assert caught("was acknowledged and is gone")

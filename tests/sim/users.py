@@ -1,0 +1,122 @@
+"""Users: they ask for things all the time, by seed, and remember what they were promised.
+
+In this room   Users, who call the services like REST does, with Idempotency-Keys, on whatever server is up
+Goes out       promises: operations that were acknowledged and so must be in the store for ever
+Always true    a call whose server died is repeated with its key until it is answered: as the SDK does
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from random import Random
+
+from corral.errors import CorralError
+from corral.model.node import Node
+from corral.model.operation import Operation
+from corral.model.vm import VM
+from corral.server.core import ServerCore
+from corral.server.services.asking import Asking
+from corral.server.services.requests import CreateVM, MigrateVM, NewDisk, NewNic, UpdateNode
+from tests.sim.loop import SimClock
+from tests.sim.process import Process
+
+Call = Callable[[ServerCore, Asking], Awaitable[Operation]]
+VMS_MAX = 8
+NAMES = [f"vm-{n}" for n in range(VMS_MAX)]
+
+
+class Users:
+    """A few people at once."""
+
+    def __init__(
+        self, chance: Random, clock: SimClock, server: Callable[[], tuple[Process, ServerCore] | None]
+    ) -> None:
+        self.chance, self.clock, self.server = chance, clock, server
+        self.promised: list[str] = []  # operations
+        self.refused: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()
+        self.stopped = False
+        self.story: Callable[[str], None] = lambda line: None
+
+    async def live(self) -> None:
+        """One of them: ask, wait a little, ask again."""
+        while not self.stopped:
+            await self.clock.sleep(self.chance.expovariate(1 / 1.5))
+            name, call = self.wish()
+            self.asked[name.split(" ")[0]] += 1
+            await self.ask(name, call)
+
+    async def ask(self, name: str, call: Call) -> Operation | None:
+        """Until it is answered: the operation, or None when it was refused."""
+        key = f"key-{self.chance.getrandbits(64):x}"
+        asking = Asking(by="sim", idempotency_key=key, fingerprint=name)
+        while True:
+            server = self.server()
+            if server is None or not server[1].ready:
+                await self.clock.sleep(0.2)
+                continue
+            process, core = server
+            task = process.spawn(self._call(call, core, asking))
+            await asyncio.wait([task])
+            if task.cancelled() or not process.alive:
+                self.story(f"user: no answer to {name}")
+                continue
+            answer = task.result()
+            if isinstance(answer, Operation):
+                self.promised.append(answer.id)
+                self.story(f"user: {name} -> {answer.id}")
+                return answer
+            if answer.retryable:
+                await self.clock.sleep(0.2)
+                continue
+            self.refused[answer.code] += 1
+            return None
+
+    async def _call(self, call: Call, core: ServerCore, asking: Asking) -> Operation | CorralError:
+        try:
+            return await call(core, asking)
+        except CorralError as error:
+            return error
+
+    def wish(self) -> tuple[str, Call]:
+        """What somebody wants now."""
+        vm = self.chance.choice(NAMES)
+        ask = CreateVM(
+            name=vm,
+            memory="512MiB",
+            disks=(NewDisk(image="image", pool=self.chance.choice(("shared", "shared", "local"))),),
+            nics=(NewNic(network="lan"),),
+            policy=self.chance.choice(("spread", "pack")),
+        )
+        force, cordoned = self.chance.random() < 0.4, self.chance.random() < 0.3
+        pick = self.chance.random()
+        wishes: list[tuple[str, Call]] = [
+            (f"create {vm}", lambda c, a: c.services.vms.create(ask, a)),
+            (f"create {vm}", lambda c, a: c.services.vms.create(ask, a)),
+            (f"create {vm}", lambda c, a: c.services.vms.create(ask, a)),
+            (f"migrate {vm}", lambda c, a: c.services.vms.migrate(vm, MigrateVM(), a)),
+            (f"migrate {vm}", lambda c, a: c.services.vms.migrate(vm, MigrateVM(), a)),
+            (f"migrate {vm}", lambda c, a: c.services.vms.migrate(vm, MigrateVM(), a)),
+            (f"start {vm}", lambda c, a: c.services.vms.start(vm, a)),
+            (f"stop {vm}", lambda c, a: c.services.vms.stop(vm, a, force=force)),
+            (f"restart {vm}", lambda c, a: c.services.vms.restart(vm, a, force=force)),
+            (f"delete {vm}", lambda c, a: c.services.vms.delete(vm, a)),
+            ("cancel one", lambda c, a: c.services.operations.cancel(_one_running(c, pick), a)),
+            ("cordon one", lambda c, a: c.services.nodes.update(_one_node(c, pick), UpdateNode(cordoned=cordoned), a)),
+        ]  # fmt: skip
+        return self.chance.choice(wishes)
+
+
+def _one_running(core: ServerCore, pick: float) -> str:
+    running = core.mirror.select(Operation, "phase", "running")
+    return running[int(pick * len(running))].id if running else "op-none"
+
+
+def _one_node(core: ServerCore, pick: float) -> str:
+    nodes = core.mirror.list(Node)
+    return nodes[int(pick * len(nodes))].id
+
+
+def names_of(core: ServerCore) -> dict[str, str]:
+    """VM names by id, for stories."""
+    return {vm.id: vm.name for vm in core.mirror.list(VM)}
