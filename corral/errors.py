@@ -161,6 +161,12 @@ class Unavailable(CorralError):
     retryable = True
 
 
+class LinkDown(Unavailable):
+    """The stream between a server and an agent broke; the agent dials again."""
+
+    code = "link.down"
+
+
 class DeadlinePassed(CorralError):
     """It did not end in the time it had."""
 
@@ -169,7 +175,8 @@ class DeadlinePassed(CorralError):
 
     def __init__(self, what: str, *, seconds: float, waiting_for: str = "") -> None:
         super().__init__(
-            f"{what} did not end within {seconds:g} s" + (f"; it waits for {waiting_for}" if waiting_for else ""),
+            f"{what} did not end within {seconds:g} s"
+            + (f"; it waits for {waiting_for}" if waiting_for else ""),
             hint="The resource keeps its spec: Corral goes on trying. Look at its status.",
             seconds=seconds,
         )

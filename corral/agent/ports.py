@@ -9,15 +9,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from corral.errors import Unavailable
+from corral.errors import LinkDown as LinkDown
 from corral.model.link import AgentMessage, Assignment, ImageSource, ServerMessage
 from corral.model.vm import StopReason
-
-
-class LinkDown(Unavailable):
-    """The stream to the server broke; the agent dials again."""
-
-    code = "link.down"
 
 
 class Stream(Protocol):

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 import grpc
 from grpc.aio import ServicerContext as Context
 
-from corral.errors import CorralError, Unavailable
+from corral.errors import CorralError, LinkDown
 from corral.model.ids import ImageId, NodeId
 from corral.model.link import AgentMessage, ServerMessage
 from corral.model.node import Node
@@ -38,12 +38,6 @@ from corral.store.mirror import Mirror
 
 log = logging.getLogger("corral.link")
 SEND_ROOM: Final = 64  # messages that wait for an agent before the hub has to
-
-
-class LinkDown(Unavailable):
-    """The stream to the agent has ended."""
-
-    code = "link.down"
 
 
 class AddressTaken(CorralError):
