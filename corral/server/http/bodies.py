@@ -22,6 +22,7 @@ from corral.server.http.shapes import names_in, say, shape_at, value_at
 
 T = TypeVar("T", bound=Struct)
 BODY_BYTES_MAX: Final = 1024 * 1024  # of JSON; uploads are streams without a limit
+_NO_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _AT: Final = re.compile(r"(?P<what>.*?)(?: - at `(?P<key>key in )?(?P<path>\$[^`]*)`)?", re.DOTALL)
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[(\.\.\.)\]")
 
@@ -41,23 +42,36 @@ def _decoder(kind: type) -> msgspec.json.Decoder[Any]:
 
 def decode_body(body: bytes, kind: type[T]) -> T:
     """Raises  Malformed: no JSON; Invalid: not what is wanted there"""
+    body = body or b"{}"
     try:
-        found: T = _decoder(kind).decode(body or b"{}")
+        found: T = _decoder(kind).decode(body)
     except msgspec.ValidationError as error:
-        raise refused(str(error), body or b"{}", kind) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"the body is no JSON: {error}", hint="Send one JSON object in UTF-8.") from None
+        raise refused(str(error), _document(body), kind) from None
+    except _NO_JSON as error:
+        raise _malformed(error) from None
     return found
 
 
-def refused(message: str, body: bytes, kind: type) -> Invalid:
+def _document(body: bytes) -> object:
+    """The body, whatever it says. raises Malformed: its form is broken behind the first mistake in its content"""
+    try:
+        return msgspec.json.decode(body)
+    except _NO_JSON as error:
+        raise _malformed(error) from None
+
+
+def _malformed(error: Exception) -> Malformed:
+    return Malformed(f"the body is no JSON: {error}", hint="Send one JSON object in UTF-8.")
+
+
+def refused(message: str, document: object, kind: type) -> Invalid:
     """Msgspec's message, with the field, its value and what would be right.
 
-    message   like "Expected `int`, got `str` - at `$.disks[0].size`"
+    message    like "Expected `int`, got `str` - at `$.disks[0].size`"
+    document   the body, decoded
     """
     found = _AT.fullmatch(message)
     what, path = (found["what"], found["path"] or "$") if found else (message, "$")
-    document = msgspec.json.decode(body)
     steps = steps_of(path, document)
     if name := re.search(r"unknown field `(.*)`", what):
         return _unknown(kind, steps, name[1], document)
