@@ -1,0 +1,255 @@
+"""Migration: figures, parameters, and how one ended, with a domain that plays each part."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import pytest
+
+libvirt = pytest.importorskip("libvirt")
+
+from corral.clock import SystemClock  # noqa: E402
+from corral.hypervisor.interface import (  # noqa: E402
+    DomainWish,
+    HypervisorGone,
+    MigrationCancelled,
+    MigrationFailed,
+    MigrationProgress,
+)
+from corral.hypervisor.libvirt import migration  # noqa: E402
+from corral.hypervisor.libvirt.connection import _guarded, gone  # noqa: E402
+from corral.hypervisor.libvirt.identity import domain_uuid  # noqa: E402
+from corral.hypervisor.libvirt.migration import Route  # noqa: E402
+from corral.hypervisor.libvirt.moves import Moves  # noqa: E402
+from corral.model.ids import VmId, VolumeId  # noqa: E402
+from corral.model.link import DiskAssignment  # noqa: E402
+
+T = TypeVar("T")
+VM = VmId("vm-1")
+WISH = DomainWish(vm=VM, name="web", generation=1, cpus=1, memory_bytes=2**27)
+JOB = {"type": libvirt.VIR_DOMAIN_JOB_UNBOUNDED, "operation": libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT}
+RUNNING = (libvirt.VIR_DOMAIN_RUNNING, 1)
+CRASHED = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED)
+MIGRATED = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED)
+
+
+def test_progress_of_figures() -> None:
+    figures = {"memory_total": 1000, "memory_remaining": 250, "downtime": 51, "time_elapsed": 4312}
+    assert migration.progress(figures) == MigrationProgress(progress=0.75, downtime_ms=51.0, total_s=4.312)
+    assert migration.final(figures) == MigrationProgress(progress=1.0, downtime_ms=51.0, total_s=4.312)
+
+
+@pytest.mark.parametrize("figures", [{}, {"memory_total": 0}, {"memory_total": 10, "memory_remaining": 20}])
+def test_progress_stays_within_bounds(figures: Mapping[str, int | str]) -> None:
+    assert migration.progress(figures).progress == 0.0
+
+
+@pytest.mark.parametrize(
+    ("address", "uri", "memory"),
+    [
+        ("10.0.0.2", "qemu+tcp://10.0.0.2/system", "tcp://10.0.0.2"),
+        ("node-7", "qemu+tcp://node-7/system", "tcp://node-7"),
+        ("fd00::7", "qemu+tcp://[fd00::7]/system", "tcp://[fd00::7]"),
+    ],
+)
+def test_addresses(address: str, uri: str, memory: str) -> None:
+    assert migration.peer_uri(Route(), address) == uri
+    assert migration.parameters(Route(), address)[libvirt.VIR_MIGRATE_PARAM_URI] == memory
+
+
+def test_flags() -> None:
+    plain = migration.flags(Route())
+    assert not plain & libvirt.VIR_MIGRATE_UNSAFE
+    assert plain & libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
+    assert migration.flags(Route(trust_shared=True)) == plain | libvirt.VIR_MIGRATE_UNSAFE
+    assert migration.flags(Route(tls=True)) == plain | libvirt.VIR_MIGRATE_TLS
+
+
+def refusal(code: int) -> Exception:
+    error = libvirt.libvirtError("refused")
+    error.err = (code, 10, "refused", 2, None, None, None, -1, -1)
+    return error
+
+
+class Actor:
+    """libvirt's connection and domain in one. `scene` is how the domain is; None: there is none."""
+
+    def __init__(self, scene: tuple[int, int] | None, after: Callable[["Actor"], None]) -> None:
+        self.scene, self.after = scene, after
+        self.job: dict[str, int] = {}
+        self.sent = self.aborted = 0
+
+    def isAlive(self) -> bool:  # noqa: N802
+        return True
+
+    def lookupByUUIDString(self, uuid: str) -> "Actor":  # noqa: N802
+        assert uuid == domain_uuid(VM)
+        if self.scene is None:
+            raise refusal(libvirt.VIR_ERR_NO_DOMAIN)
+        return self
+
+    def state(self) -> tuple[int, int]:
+        assert self.scene is not None
+        return self.scene
+
+    def jobStats(self) -> dict[str, int]:  # noqa: N802
+        job, self.job = self.job, {}  # a job is seen once
+        return job
+
+    def migrateToURI3(self, *_: object) -> None:  # noqa: N802
+        self.sent += 1
+        self.after(self)
+
+    def abortJob(self) -> None:  # noqa: N802
+        self.aborted += 1
+
+
+class Stage:
+    """A Connection whose calls run at once, in front of the actor; `gone_for` calls find nobody there."""
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor, self.clock, self.gone_for = actor, SystemClock(), 0
+
+    async def call(self, lane: str, what: str, work: Callable[[object], T], **_: object) -> T:
+        if self.gone_for:
+            self.gone_for -= 1
+            raise gone("it restarts")
+        return _guarded(self.actor, what, work)
+
+
+def leave(actor: Actor) -> None:
+    actor.scene = None
+
+
+def refuse(actor: Actor) -> None:
+    raise refusal(libvirt.VIR_ERR_OPERATION_FAILED)
+
+
+def was_aborted(actor: Actor) -> None:
+    raise refusal(libvirt.VIR_ERR_OPERATION_ABORTED)
+
+
+def leave_and_complain(actor: Actor) -> None:
+    leave(actor)
+    refuse(actor)
+
+
+def die(actor: Actor) -> None:
+    actor.scene = CRASHED
+    refuse(actor)
+
+
+def leave_a_shell(actor: Actor) -> None:
+    actor.scene = MIGRATED
+
+
+def answer_early(actor: Actor) -> None:
+    actor.job = dict(JOB)
+    refuse(actor)
+
+
+async def ending(actor: Actor, **more: int) -> str:
+    moves = Moves(Stage(actor), Route())  # type: ignore[arg-type]
+    try:
+        figures = await moves.migrate(VM, "10.0.0.2", WISH)
+    except (MigrationCancelled, MigrationFailed) as error:
+        return error.code
+    assert figures.progress == 1.0
+    return "done"
+
+
+ENDINGS = [  # name, how the domain is, what the call does, ending, whether it was sent
+    ("gone here: done", RUNNING, leave, "done", 1),
+    ("the call failed but it is gone here: done", RUNNING, leave_and_complain, "done", 1),
+    ("migrated, its definition is left: done", RUNNING, leave_a_shell, "done", 1),
+    ("still here, refused: failed", RUNNING, refuse, "migration.failed", 1),
+    ("still here, aborted: cancelled", RUNNING, was_aborted, "migration.cancelled", 1),
+    (
+        "still here, and the call knows of no error: failed",
+        RUNNING,
+        lambda actor: None,
+        "migration.failed",
+        1,
+    ),
+    ("the call failed, a job runs yet, then none: failed", RUNNING, answer_early, "migration.failed", 1),
+    ("it died on the way: failed", RUNNING, die, "migration.failed", 1),
+    ("it does not run: failed, never sent", CRASHED, leave, "migration.failed", 0),
+    ("there is none: failed, never sent", None, leave, "migration.failed", 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("scene", "does", "expected", "sent"), [pytest.param(*row[1:], id=row[0]) for row in ENDINGS]
+)
+async def test_ending(
+    scene: tuple[int, int] | None,
+    does: Callable[[Actor], None],
+    expected: str,
+    sent: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("corral.hypervisor.libvirt.moves.FIGURES_S_MAX", 0.01)
+    actor = Actor(scene, does)
+    assert await ending(actor) == expected
+    assert actor.sent == sent
+
+
+async def test_a_migration_under_way_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    actor = Actor(RUNNING, leave)
+    actor.job = dict(JOB)
+    assert await ending(actor) == "migration.failed"  # it came to nothing by itself
+    assert actor.sent == 0
+
+
+async def test_libvirtd_away_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its return is waited for; the domain then decides."""
+    monkeypatch.setattr("corral.hypervisor.libvirt.moves.FIGURES_S_MAX", 0.01)
+
+    def vanish(actor: Actor) -> None:
+        leave(actor)
+        stage.gone_for = 3
+        raise gone("it restarts")
+
+    actor = Actor(RUNNING, vanish)
+    stage = Stage(actor)
+    moves = Moves(stage, Route())  # type: ignore[arg-type]
+    assert (await moves.migrate(VM, "10.0.0.2", WISH)).progress == 1.0
+
+
+async def test_libvirtd_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("corral.hypervisor.libvirt.moves.BACK_S_MAX", 0.05)
+
+    def vanish(actor: Actor) -> None:
+        stage.gone_for = 10**6
+        raise gone("it restarts")
+
+    stage = Stage(Actor(RUNNING, vanish))
+    with pytest.raises(HypervisorGone):
+        await Moves(stage, Route()).migrate(VM, "10.0.0.2", WISH)  # type: ignore[arg-type]
+
+
+async def test_cancel_of_none_is_no_error() -> None:
+    for scene in (None, RUNNING, CRASHED):
+        actor = Actor(scene, leave)
+        await Moves(Stage(actor), Route()).cancel(VM)  # type: ignore[arg-type]
+        assert actor.aborted == 0
+
+
+async def test_the_job_event_brings_the_downtime() -> None:
+    def leave_with_figures(actor: Actor) -> None:
+        moves.job_ended(domain_uuid(VM), {"downtime": 51, "time_elapsed": 2000})
+        leave(actor)
+
+    moves = Moves(Stage(Actor(RUNNING, leave_with_figures)), Route())  # type: ignore[arg-type]
+    assert await moves.migrate(VM, "10.0.0.2", WISH) == MigrationProgress(
+        progress=1.0, downtime_ms=51.0, total_s=2.0
+    )
+
+
+def test_local_disks_are_refused() -> None:
+    local = DiskAssignment(volume=VolumeId("vol-1"), path="/a")
+    migration.refuse_local_disks(WISH)
+    with pytest.raises(MigrationFailed) as caught:
+        migration.refuse_local_disks(
+            DomainWish(vm=VM, name="web", generation=1, cpus=1, memory_bytes=1, disks=(local,))
+        )
+    assert caught.value.context["volume"] == "vol-1"
