@@ -10,7 +10,6 @@ from corral.storage.files import storage_error
 from corral.storage.interface import StorageFailed
 
 T = TypeVar("T")
-THREADS: Final = 2
 LOOK_S: Final = 10.0  # longer than this for a small call, and the directory counts as hanging
 WRITE_S: Final = 120.0  # for a chunk, or for all of a file to reach the disk
 
@@ -18,9 +17,9 @@ WRITE_S: Final = 120.0  # for a chunk, or for all of a file to reach the disk
 class Lane:
     """Where blocking work on a directory is done."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, threads: int = 2) -> None:
         self.directory = directory
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="lane")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="lane")
 
     async def run(
         self, work: Callable[[], T], doing: str, *, needs_bytes: int = 0, deadline_s: float | None = None
