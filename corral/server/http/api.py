@@ -30,7 +30,9 @@ class Api:
         self.metrics = Metrics(core, self.watches)
 
     def close(self) -> None:
-        """End the streams; the requests that run may finish."""
+        """End the streams; the requests that run may finish. A second call does nothing."""
+        if self.watches.closing:
+            return
         self.watches.close()
         self.orders.stop()
 
