@@ -143,6 +143,7 @@ class Objects:
             self._ready.pop(volume.key, None)
             await within(CALL_S, f"deleting {volume.key}", self._storage.delete_volume(volume))
             self._reporter.put("volumes", volume.key, ObjectReport(state=ObjectState.ABSENT, wanted=False))
+            self._room_changed(volume.pool)
             return None
         if volume.pool not in self._open and volume.pool in self._held.assignments:
             return NOT_READY_LOOK_S  # the pool wakes it when it is open
@@ -152,6 +153,7 @@ class Objects:
             if made is None:
                 return 0.0
             seen = made
+            self._room_changed(volume.pool)
         self._reporter.put("volumes", volume.key, seen)
         self._ready[volume.key] = volume
         for vm in self._held.vms_with(volume.volume):
@@ -238,6 +240,10 @@ class Objects:
             return False
         given_out = network.subnet is not None and network.subnet.dhcp and nic.address
         return not given_out or any(port.mac == nic.mac for port in network.ports)
+
+    def _room_changed(self, pool: str) -> None:
+        if pool in self._held.assignments:
+            self._wake(pool)
 
     def _wake_volumes(self, pool: str) -> None:
         for key, thing in self._held.assignments.items():

@@ -145,7 +145,7 @@ class SimulatedHost:
     def power_off(self) -> None:
         """Everything on it stops at once. Definitions stay."""
         self.up = False
-        for vm, held in self.domains.items():
+        for vm, held in list(self.domains.items()):
             if held.domain.state is not DomainState.STOPPED:
                 self._halt(vm, StopReason.HOST)
         self._drop_incoming()
