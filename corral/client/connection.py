@@ -16,7 +16,7 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import SplitResult, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from corral import __version__
 from corral.client.errors import Untrusted, refused, unreachable
@@ -36,14 +36,14 @@ Body = Callable[[], Iterable[bytes]]
 @dataclass(frozen=True)
 class Request:
     method: str
-    path: str  # below the server's URL: /api/v1/vms
+    path: str  # below the server's URL, quoted: /api/v1/vms
     query: Query = field(default_factory=dict)
     body: bytes | Body | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def target(self) -> str:
-        return quote(self.path) + (f"?{urlencode(self.query, doseq=True)}" if self.query else "")
+        return self.path + (f"?{urlencode(self.query, doseq=True)}" if self.query else "")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ Next door      corral/cli/parts/terminal.py makes a raw terminal of it
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -36,8 +37,8 @@ class ConsoleLost(CorralError):
 class Console:
     """An open console. write() may be called from another thread than read()."""
 
-    def __init__(self, web_socket: ClientConnection) -> None:
-        self._web_socket = web_socket
+    def __init__(self, web_socket: ClientConnection, opened: ExitStack) -> None:
+        self._web_socket, self._opened = web_socket, opened
         self.reason = ""  # why it ended, in words; known when read() gave b""
 
     @classmethod
@@ -45,8 +46,9 @@ class Console:
         """Raises  CorralError: the server refuses (no such VM, not running), or can't be reached"""
         url = connection.url.replace("http", "ws", 1) + f"/api/v1/vms/{quote(vm, safe='')}/console"
         headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
+        opened = ExitStack()
         try:
-            web_socket = connect(
+            dialled = connect(
                 url,
                 additional_headers=headers,
                 ssl=connection.tls(),
@@ -55,6 +57,7 @@ class Console:
                 compression=None,  # single keystrokes do not get shorter
                 proxy=None,
             )
+            web_socket = opened.enter_context(dialled)
         except InvalidStatus as error:
             answer = error.response
             raise refused(answer.status_code, answer.reason_phrase, bytes(answer.body or b"")) from None
@@ -62,7 +65,7 @@ class Console:
             raise BadAnswer(f"{connection.url} does not speak WebSocket: {error}") from None
         except OSError as error:
             raise unreachable(connection.url, error) from None
-        return cls(web_socket)
+        return cls(web_socket, opened)
 
     def read(self, timeout_s: float | None = None) -> bytes | None:
         """What the guest printed; b"" when the console has ended; None when nothing came in that time.
@@ -87,7 +90,7 @@ class Console:
             raise _lost(error) from None
 
     def close(self) -> None:
-        self._web_socket.close()
+        self._opened.close()
 
     def fileno(self) -> int:
         raw: socket.socket = self._web_socket.socket

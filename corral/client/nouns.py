@@ -19,6 +19,7 @@ from corral.client.connection import Answer, Connection, Query, Request
 from corral.client.errors import BadAnswer
 from corral.client.upload import Progress, upload
 from corral.client.watch import Change, ended, wait, watch
+from corral.errors import Invalid, NotFound
 from corral.model.event import Event
 from corral.model.image import Image
 from corral.model.network import Network
@@ -92,12 +93,10 @@ class Noun(Generic[R]):
 
     def get(self, name: str) -> R:
         """Raises  NotFound"""
-        return decoded(self._get(name), self.kind)  # type: ignore[return-value]
+        return decoded(self._get(_quoted(name)), self.kind)  # type: ignore[return-value]
 
     def find(self, name: str) -> R | None:
         """The same, or None."""
-        from corral.errors import NotFound
-
         try:
             return self.get(name)
         except NotFound:
@@ -119,7 +118,7 @@ class Noun(Generic[R]):
         return watch(self._connection, self.kind, since=since, query=filters)  # type: ignore[arg-type]
 
     def delete(self, name: str) -> Operation:
-        return self._change("DELETE", quote(name, safe=""))
+        return self._change("DELETE", _quoted(name))
 
     def set_labels(self, name: str, labels: Mapping[str, str]) -> Operation:
         """Replace all labels."""
@@ -127,7 +126,7 @@ class Noun(Generic[R]):
 
     def update(self, name: str, **fields: object) -> Operation:
         """Change these fields; the others stay as they are."""
-        return self._change("PATCH", quote(name, safe=""), fields)
+        return self._change("PATCH", _quoted(name), fields)
 
     def create(self, **fields: object) -> Operation:
         """Ask for a new one."""
@@ -140,8 +139,8 @@ class Noun(Generic[R]):
     def _path(self, rest: str) -> str:
         return f"/api/v1/{self.kind.PLURAL}" + (f"/{rest}" if rest else "")
 
-    def _get(self, name: str, query: Query | None = None) -> Answer:
-        return self._connection.send(Request("GET", self._path(quote(name, safe="")), query or {}))
+    def _get(self, rest: str, query: Query | None = None) -> Answer:
+        return self._connection.send(Request("GET", self._path(rest), query or {}))
 
     def _send(
         self, method: str, rest: str, body: Mapping[str, object] | None, query: Query | None = None
@@ -167,24 +166,22 @@ class VMs(Noun[VM]):
     kind = VM
 
     def start(self, name: str) -> Operation:
-        return self._change("POST", f"{quote(name, safe='')}/start")
+        return self._change("POST", f"{_quoted(name)}/start")
 
     def stop(self, name: str, *, force: bool = False) -> Operation:
         """Ask the guest to shut down; `force`: pull the plug."""
-        return self._change("POST", f"{quote(name, safe='')}/stop", query={"force": "true" if force else ""})
+        return self._change("POST", f"{_quoted(name)}/stop", query={"force": "true" if force else ""})
 
     def restart(self, name: str, *, force: bool = False) -> Operation:
-        return self._change(
-            "POST", f"{quote(name, safe='')}/restart", query={"force": "true" if force else ""}
-        )
+        return self._change("POST", f"{_quoted(name)}/restart", query={"force": "true" if force else ""})
 
     def migrate(self, name: str, target: str = "") -> Operation:
         """Move it to another node while it runs; without a target, where the scheduler likes."""
-        return self._change("POST", f"{quote(name, safe='')}/migrate", {"target": target})
+        return self._change("POST", f"{_quoted(name)}/migrate", {"target": target})
 
     def delete(self, name: str, *, keep_volumes: bool = False) -> Operation:
         query = {"keep_volumes": "true" if keep_volumes else ""}
-        return self._change("DELETE", quote(name, safe=""), query=query)
+        return self._change("DELETE", _quoted(name), query=query)
 
 
 class Volumes(Noun[Volume]):
@@ -234,7 +231,7 @@ class Images(Noun[Image]):
 class NewJoinToken(msgspec.Struct, frozen=True, kw_only=True):
     """`secret` is what `corral agent join` takes, once; it is in this answer and nowhere else."""
 
-    join_token: JoinToken
+    resource: JoinToken
     secret: str
 
 
@@ -250,7 +247,7 @@ class Nodes(Noun[Node]):
 
     def remove(self, name: str, *, force: bool = False) -> Operation:
         """Take it out for good; `force` gives up the VMs on it."""
-        return self._change("DELETE", quote(name, safe=""), query={"force": "true" if force else ""})
+        return self._change("DELETE", _quoted(name), query={"force": "true" if force else ""})
 
     def join_token(self, *, ttl_s: float = 3600.0) -> NewJoinToken:
         return decoded(self._send("POST", "join-tokens", {"ttl_s": ttl_s}), NewJoinToken)
@@ -259,7 +256,7 @@ class Nodes(Noun[Node]):
 class NewToken(msgspec.Struct, frozen=True, kw_only=True):
     """`secret` is what requests prove themselves with; it is in this answer and nowhere else."""
 
-    token: Token
+    resource: Token
     secret: str
 
 
@@ -277,7 +274,7 @@ class Operations(Noun[Operation]):
 
     def cancel(self, name: str) -> Operation:
         """Ask it to stop, and give it as it is then; it ends as `cancelled` once that has happened."""
-        self._change("POST", f"{quote(name, safe='')}/cancel")
+        self._change("POST", f"{_quoted(name)}/cancel")
         return self.get(name)
 
     def wait(
@@ -292,6 +289,13 @@ class Operations(Noun[Operation]):
         """
         now = self.get(operation) if isinstance(operation, str) else operation
         return ended(wait(self._connection, now, timeout_s=timeout_s, on_progress=on_progress))
+
+
+def _quoted(name: str) -> str:
+    """A name or id as a part of a path. Raises Invalid: an empty one would mean all of them"""
+    if not name:
+        raise Invalid("name", name, "a name or an id")
+    return quote(name, safe="")
 
 
 def decoded(answer: Answer, type_: type[T]) -> T:

@@ -35,10 +35,13 @@ class DeadlineReached(Exception):
 
 
 class Parser:
-    """Lines of a stream, one after the other; says when an event is complete."""
+    """Lines of one connection, one after the other; says when an event is complete.
+
+    last_id counts once its event is complete: half an event that a broken connection left is asked for again.
+    """
 
     def __init__(self, last_id: str = "") -> None:
-        self.last_id = last_id
+        self.last_id = self._id = last_id
         self._name, self._data = "", list[str]()
 
     def take(self, line: str) -> SseEvent | None:
@@ -52,12 +55,13 @@ class Parser:
             case "data":
                 self._data.append(value)
             case "id" if "\0" not in value:
-                self.last_id = value
+                self._id = value
         return None  # comments (":"), retry and unknown fields change nothing
 
     def _complete(self) -> SseEvent | None:
         data, name = "\n".join(self._data), self._name or "message"
         filled = bool(self._data)
+        self.last_id = self._id
         self._name, self._data = "", []
         return SseEvent(name, data, self.last_id) if filled else None
 
@@ -79,7 +83,7 @@ def follow(
     clock, attempt = connection.clock, 0
     lost_at_s = clock.monotonic_s()
     while True:
-        opened = False
+        opened, parser = False, Parser(parser.last_id)
         try:
             stream = connection.open_stream(_request(path, query, parser.last_id), _left(connection, until_s))
             opened = True

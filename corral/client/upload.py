@@ -13,6 +13,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
+from urllib.parse import quote
 
 import msgspec
 
@@ -56,7 +57,7 @@ def upload(
         answer = connection.send(
             Request(
                 "PUT",
-                f"/api/v1/images/{name}/content",
+                f"/api/v1/images/{quote(name, safe='')}/content",
                 body=lambda: _pieces(path, "upload", size, progress),
                 headers={"Content-Type": "application/octet-stream", "Content-Length": str(size)},
             )
