@@ -333,6 +333,8 @@ def _wish(vm: VmAssignment, seed_path: str) -> DomainWish:
 def _report(vm: VmAssignment, lane: Lane, seen: r.Seen, step: r.Step, trouble: Trouble | None) -> VMReport:
     domain, note = seen.domain, seen.note or LocalVm()
     state = domain.state if domain else DomainState.ABSENT
+    if domain is None and vm.role is VmRole.NONE and not seen.clean:
+        state = DomainState.STOPPED  # ABSENT would release this node while its seed and note are left
     runs = state in r.RAN
     return VMReport(
         state=state,

@@ -129,6 +129,8 @@ def _phase_of(vm: VM, status: VMStatus, report: VMReport) -> VMPhase:
             return VMPhase.MIGRATING if status.migration else VMPhase.PAUSED
         case DomainState.INCOMING:
             return VMPhase.MIGRATING
+        case DomainState.ABSENT if status.migration:  # it has left; the target has not reported it yet
+            return VMPhase.MIGRATING
         case _ if report.trouble:
             return VMPhase.FAILED
         case DomainState.ABSENT:
@@ -139,6 +141,8 @@ def _phase_of(vm: VM, status: VMStatus, report: VMReport) -> VMPhase:
 
 
 def _trouble_of(vm: VM, report: VMReport) -> Trouble | None:
+    if vm.status.migration and report.state is DomainState.ABSENT:
+        return None
     if report.trouble:
         return report.trouble
     if report.state is not DomainState.STOPPED or not vm.spec.running or report.boot < vm.spec.boot:

@@ -48,7 +48,7 @@ from tests.sim.wire import End, SimLink, Weather, Wire
 NODES = 4
 STORMY_S = 60.0  # virtual seconds of faults and wishes
 SETTLE_S_MAX = 700.0  # after the faults stop: longer than the deadline of an operation
-STORY_LINES = 400
+STORY_LINES = 4000
 
 
 class NoFigures:
