@@ -11,6 +11,7 @@ Start here     run()
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from msgspec import Struct
@@ -62,15 +63,21 @@ def main(config: AgentConfig) -> None:
     run_until_stopped(run(config))
 
 
-async def run(config: AgentConfig, clock: Clock | None = None) -> None:
-    """As main(), inside a running event loop and without touching signals: runs until cancelled."""
+Making = Callable[[AgentConfig, GrpcLink, DiskMemory, Clock], Agent]
+
+
+async def run(config: AgentConfig, clock: Clock | None = None, *, make: Making | None = None) -> None:
+    """As main(), inside a running event loop and without touching signals: runs until cancelled.
+
+    make   the agent with its drivers; None: the real ones
+    """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         stack.enter_context(held(config.data_dir, mode=DIR_MODE))
         link = GrpcLink(Identity(config.data_dir), config.servers)
         memory = await asyncio.to_thread(DiskMemory.open, config.data_dir / "state")
         stack.push_async_callback(memory.close)
-        agent = make_agent(config, link, memory, clock)
+        agent = (make or make_agent)(config, link, memory, clock)
         stack.push_async_callback(agent.close)
         log.info("running", extra={"node": agent.node, "servers": ", ".join(link.servers)})
         tell_systemd("READY=1")

@@ -2,15 +2,18 @@
 
 import sys
 from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
 
 
-def main() -> int:
+def generate(into: Path = ROOT) -> int:
+    """Write corral/proto/link_pb2* below `into`; 0 when it went well."""
     from grpc_tools import protoc  # a development dependency
 
-    root = Path(__file__).parents[2]
-    out = [f"--{kind}={root}" for kind in ("python_out", "pyi_out", "grpc_python_out")]
-    return int(protoc.main(["protoc", f"-I{root}", *out, str(root / "corral/proto/link.proto")]))
+    out = [f"--{kind}={into}" for kind in ("python_out", "pyi_out", "grpc_python_out")]
+    return int(protoc.main(["protoc", f"-I{ROOT}", *out, str(ROOT / "corral/proto/link.proto")]))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generate())

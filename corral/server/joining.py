@@ -69,7 +69,8 @@ class JoinTokens:
         spec = JoinTokenSpec(sha256=_hash(secret), expires_at=now_s + ttl_s)
         token = JoinToken(id=id, name=id, created_at=now_s, spec=spec)
         if not asking.dry_run:
-            await self._commit([Put(token)], {id: 0})
+            (stored,) = await self._commit([Put(token)], {id: 0})
+            token = token.having(revision=stored.revision)
             await self._sweep(now_s)
         host, port = self.address()
         text = JoinString(host=host, port=port, secret=secret, fingerprint=self.authority.fingerprint)

@@ -100,6 +100,7 @@ async def serving(config: ServerConfig, clock: Clock | None = None) -> AsyncIter
         log.info(
             "serving", extra={"http": f"{http[0]}:{http[1]}", "link": link.link_port, "join": link.join_port}
         )
+        stack.callback(log.info, "stopping")  # runs first: the others were pushed before it
         yield Serving(
             core=core,
             admin_token=token,
@@ -108,7 +109,6 @@ async def serving(config: ServerConfig, clock: Clock | None = None) -> AsyncIter
             join_port=link.join_port,
             failure=lambda: _first_end(core, running),
         )
-        log.info("stopping")
 
 
 async def _core(config: ServerConfig, clock: Clock, stack: AsyncExitStack) -> tuple[ServerCore, Authority]:
