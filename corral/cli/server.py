@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from corral.server.config import ServerConfig
 
 commands = typer.Typer(
-    help="Server: the control plane, with API and node link.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -45,7 +45,7 @@ def create(
         return
     typer.echo(made.secret)
     if output is not Output.NAME:
-        typer.echo(f"This is the only time that the secret of {made.token.name} is shown.", err=True)
+        typer.echo(f"This is the only time that the secret of {made.resource.name} is shown.", err=True)
 
 
 @commands.command()

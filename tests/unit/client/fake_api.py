@@ -4,7 +4,7 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -185,12 +185,13 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", "text/event-stream")
             self.send_header("Connection", "close")
             self.end_headers()
-            for text in waiting.popleft():
-                if text.startswith("problem "):
-                    text = f"event: error\ndata: {text[8:]}\n\n"
-                self.wfile.write(text.encode())
-                self.wfile.flush()
             self.close_connection = True
+            with suppress(ConnectionError):  # the watcher left: it has seen enough
+                for text in waiting.popleft():
+                    if text.startswith("problem "):
+                        text = f"event: error\ndata: {text[8:]}\n\n"
+                    self.wfile.write(text.encode())
+                    self.wfile.flush()
 
         def _drop(self) -> None:
             """As if the process had been killed."""
