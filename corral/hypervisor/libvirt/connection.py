@@ -92,17 +92,22 @@ class Connection:
         uri: str,
         clock: Clock,
         *,
-        prepare: Callable[[libvirt.virConnect], None],
+        prepare: Callable[[libvirt.virConnect], Callable[[], None]],
         on_up: Callable[[], None],
         on_down: Callable[[], None],
     ):
-        """`prepare` gets each new main connection, in a thread; `on_up` and `on_down` are called on the event loop."""
+        """Nothing is contacted before open().
+
+        prepare        gets each new main connection, in a thread; what it returns is called before that is closed
+        on_up, on_down are called on the event loop
+        """
         self.uri, self.clock = uri, clock
         self._prepare, self._on_up, self._on_down = prepare, on_up, on_down
         self._pools = {pool: Lanes(f"libvirt-{pool}", threads) for pool, threads in THREADS_MAX.items()}
         self._keeper = Lanes("libvirt-main", 1)
         self._local = threading.local()
         self._main: libvirt.virConnect = None
+        self._unprepare: Callable[[], None] = _nothing
         self._epoch = 0  # counts main connections: an older connection of a thread is not used again
         self._lost: asyncio.Event | None = None
         self._why = "not connected yet"
@@ -130,7 +135,7 @@ class Connection:
         self._task = None
         main, self._main, self._why = self._main, None, "closed"
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._keeper.run("main", lambda: _close(main)), timeout=2.0)
+            await asyncio.wait_for(self._keeper.run("main", partial(self._close_main, main)), timeout=2.0)
         for lanes in (*self._pools.values(), self._keeper):
             lanes.close()
 
@@ -214,7 +219,7 @@ class Connection:
             self._main, self._why = None, "the connection broke"
             self._on_down()
             log.warning("lost libvirt at %s", self.uri)
-            await self._keeper.run("main", partial(_close, main))
+            await self._keeper.run("main", partial(self._close_main, main))
 
     def _connect_main(self, loop: asyncio.AbstractEventLoop, lost: asyncio.Event) -> libvirt.virConnect:
         """In the keeper's thread."""
@@ -227,11 +232,21 @@ class Connection:
         try:
             with _if_remote():
                 main.registerCloseCallback(closed, None)
-            self._prepare(main)
+            self._unprepare = self._prepare(main)
         except libvirt.libvirtError as error:
             _close(main)
             raise failure(error, "set up events") from error
         return main
+
+    def _close_main(self, main: libvirt.virConnect) -> None:
+        """In the keeper's thread."""
+        unprepare, self._unprepare = self._unprepare, _nothing
+        unprepare()
+        _close(main)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _connect(uri: str) -> libvirt.virConnect:

@@ -115,9 +115,9 @@ class LibvirtHypervisor:
         """Changes from now on, each within milliseconds."""
         return self._subscribers.add()
 
-    def _watch(self, connection: libvirt.virConnect) -> None:
+    def _watch(self, connection: libvirt.virConnect) -> Callable[[], None]:
         """In a thread, for each new main connection."""
-        watch(connection, self._tell)
+        return watch(connection, self._tell)
 
     def _tell(self, happening: Happening) -> None:
         """On libvirt's thread."""

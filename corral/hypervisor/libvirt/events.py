@@ -11,6 +11,7 @@ Start here     watch()
 import asyncio
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 
@@ -41,8 +42,11 @@ class Happening(Struct, frozen=True, kw_only=True):
     figures: Mapping[str, int | str] = {}
 
 
-def watch(connection: libvirt.virConnect, tell: Callable[[Happening], None]) -> None:
-    """Ask for all events of all domains. `tell` is called on libvirt's thread."""
+def watch(connection: libvirt.virConnect, tell: Callable[[Happening], None]) -> Callable[[], None]:
+    """Ask for all events of all domains. `tell` is called on libvirt's thread.
+
+    returns  what ends it; without that libvirt keeps the connection open
+    """
 
     def lifecycle(_c: object, domain: libvirt.virDomain, event: int, detail: int, _o: object) -> None:
         what = LIFECYCLE[event] if event < len(LIFECYCLE) else f"event {event}"
@@ -66,15 +70,24 @@ def watch(connection: libvirt.virConnect, tell: Callable[[Happening], None]) -> 
     def metadata(_c: object, domain: libvirt.virDomain, _type: int, _uri: str, _o: object) -> None:
         tell(Happening(uuid=domain.UUIDString(), what="metadata changed", kind=Kind.DEFINITION))
 
-    for event, callback in (
+    handlers = (
         (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, lifecycle),
         (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, reboot),
         (libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, agent),
         (libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, job),
         (libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, io_error),
         (libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, metadata),
-    ):
-        connection.domainEventRegisterAny(None, event, callback, None)
+    )
+    registered = [connection.domainEventRegisterAny(None, event, call, None) for event, call in handlers]
+
+    def end() -> None:
+        for number in registered:
+            with suppress(
+                libvirt.libvirtError
+            ):  # the connection is dead; on our side it is gone all the same
+                connection.domainEventDeregisterAny(number)
+
+    return end
 
 
 class Subscription:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -13,7 +14,9 @@ libvirt = pytest.importorskip("libvirt")
 
 
 def connection(uri: str = "test:///default") -> Connection:
-    return Connection(uri, SystemClock(), prepare=lambda _: None, on_up=lambda: None, on_down=lambda: None)
+    return Connection(
+        uri, SystemClock(), prepare=lambda _: lambda: None, on_up=lambda: None, on_down=lambda: None
+    )
 
 
 async def test_call() -> None:
@@ -71,10 +74,11 @@ async def test_nobody_there() -> None:
 async def test_events_that_can_not_be_set_up_are_tried_again() -> None:
     tries = []
 
-    def prepare(_: object) -> None:
+    def prepare(_: object) -> Callable[[], None]:
         tries.append(1)
         if len(tries) < 3:
             raise libvirt.libvirtError("refused")
+        return lambda: None
 
     up = asyncio.Event()
     opened = Connection("test:///default", SystemClock(), prepare=prepare, on_up=up.set, on_down=lambda: None)
