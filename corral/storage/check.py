@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from corral.storage import command
+from corral import command
 from corral.storage.interface import BadImage, StorageFailed
 
 DEADLINE_S: Final = 120.0
@@ -18,13 +18,12 @@ SOUND, LEAKS, CORRUPT = 0, 3, 2  # exit codes; leaks only waste room
 async def check_tables(path: Path, qemu_img: str = "qemu-img") -> None:
     """Follow every table to its end. raises BadImage: truncated or corrupt; StorageFailed: it can't be checked"""
     words = (*LEASH, qemu_img, "check", "-f", "qcow2", "--output=json", str(path))
-    ran = await command.run(*words, deadline_s=DEADLINE_S)
+    ran = await command.run(*words, deadline_s=DEADLINE_S, failed=StorageFailed, package="qemu-utils")
     if ran.code in (SOUND, LEAKS):
         return
     if ran.code != CORRUPT and not ran.errors.startswith("qemu-img: Could not open"):
-        said = ran.errors.strip().splitlines()
         raise StorageFailed(
-            f"qemu-img could not check the image: {said[-1] if said else f'it ended with {ran.code}'}",
+            f"qemu-img could not check the image: {ran.last_words}",
             hint="Is qemu-utils installed on the server?",
         )
     raise BadImage(

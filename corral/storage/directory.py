@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+from corral import command
 from corral.clock import Clock
 from corral.errors import CorralError, Invalid
 from corral.model.link import ImageSource, PoolAssignment, VolumeAssignment
@@ -22,7 +23,7 @@ from corral.model.node import PoolOnNode
 from corral.model.resource import Trouble
 from corral.model.units import MiB, format_size
 from corral.model.volume import ObjectReport, ObjectState
-from corral.storage import command, files, seed
+from corral.storage import files, seed
 from corral.storage.copies import Copies, virtual_bytes
 from corral.storage.interface import ImageFetch, Progress, StorageFailed, image_path, volume_path
 from corral.storage.lane import Lane
@@ -126,9 +127,9 @@ class DirectoryStorage:
         temporary = self._temporary(path)
         words = [self._qemu_img, "create", "-q", "-f", "qcow2", *backing, str(temporary), str(size_bytes)]
         try:
-            ran = await command.run(*words, deadline_s=MAKE_S)
+            ran = await command.run(*words, deadline_s=MAKE_S, failed=StorageFailed, package="qemu-utils")
             if ran.code:
-                raise _failed(ran.errors, path)
+                raise _failed(ran, path)
             await self._lane(volume.pool_path).run(lambda: files.publish(temporary, path), "keeping a volume")
         finally:
             with suppress(OSError):
@@ -182,12 +183,11 @@ def _look(path: Path) -> int | None:
         return None
 
 
-def _failed(errors: str, path: Path) -> StorageFailed:
+def _failed(ran: command.Ran, path: Path) -> StorageFailed:
     """What qemu-img said, in our words."""
-    if "No space left" in errors or "quota exceeded" in errors:
+    if "No space left" in ran.errors or "quota exceeded" in ran.errors:
         return files.full(path.parent, f"volume {path.stem}")
-    said = errors.strip().splitlines()
     return StorageFailed(
-        f"qemu-img could not make volume {path.stem}: {said[-1] if said else 'no reason given'}",
+        f"qemu-img could not make volume {path.stem}: {ran.last_words}",
         hint="Look at the pool's directory on the node.", path=str(path),
     )  # fmt: skip

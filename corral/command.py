@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from corral.storage.interface import StorageFailed
+from corral.errors import CorralError
 
 REAP_S: Final = 1.0  # for a killed process to go; one that waits for a dead disk does not
 
@@ -19,11 +19,18 @@ class Ran(Struct, frozen=True, kw_only=True):
     output: str
     errors: str
 
+    @property
+    def last_words(self) -> str:
+        """The last line of its errors, or how it ended."""
+        said = self.errors.strip().splitlines()
+        return said[-1] if said else f"no reason given, exit code {self.code}"
 
-async def run(*words: str, deadline_s: float) -> Ran:
+
+async def run(*words: str, deadline_s: float, failed: type[CorralError], package: str) -> Ran:
     """Run it to its end; killed when the deadline passes or the caller is cancelled.
 
-    raises  StorageFailed: it is not installed, can't be run, or did not end in time
+    failed   what is raised when it is not installed, can't be run, or does not end in time
+    package  where it comes from, for the hint
     """
     pipe = asyncio.subprocess.PIPE
     try:
@@ -35,20 +42,21 @@ async def run(*words: str, deadline_s: float) -> Ran:
             env=os.environ | {"LC_ALL": "C"},
         )
     except OSError as error:
-        raise StorageFailed(
+        raise failed(
             f"{words[0]} can't be run: {error.strerror}",
-            hint="Install qemu-utils on this host.",
+            hint=f"Install {package} on this host.",
             command=words[0],
         ) from error
     try:
         async with asyncio.timeout(deadline_s):
             output, errors = await process.communicate()
     except TimeoutError:
-        raise StorageFailed(
+        raise failed(
             f"{words[0]} did not end within {deadline_s:g} s",
-            hint="The disk is very slow or hangs: look at it on the node.",
-            command=" ".join(words), seconds=deadline_s,
-        ) from None  # fmt: skip
+            hint="The host or its disk is very slow or hangs: look at it.",
+            command=" ".join(words),
+            seconds=deadline_s,
+        ) from None
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError, TimeoutError):
