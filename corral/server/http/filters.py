@@ -17,6 +17,8 @@ from msgspec import Struct, inspect
 from corral.errors import CorralError, Invalid
 from corral.model.resource import KINDS, Resource
 from corral.model.units import parse_size
+from corral.model.vm import VM
+from corral.model.volume import Volume
 from corral.server.http.paths import FIXED, Path, find_path
 from corral.server.http.shapes import options, say
 from corral.store.mirror import Mirror
@@ -27,6 +29,12 @@ _CONDITION: Final = re.compile(
 )
 _LABEL: Final = re.compile(r"([^=!]+?)(?:(!=|=)(.*))?", re.DOTALL)
 _REFERS: Final = {"node": "Node", "vm": "VM", "pool": "StoragePool", "image": "Image", "network": "Network"}
+_INDEXED: Final = {  # index of the mirror by path: whatever has the value there is found under it
+    ("status", "phase"): "phase",
+    ("status", "state"): "phase",
+    ("status", "node"): "node",
+    ("project",): "project",
+}
 
 
 class Condition(Struct, frozen=True, kw_only=True):
@@ -35,6 +43,7 @@ class Condition(Struct, frozen=True, kw_only=True):
     text: str
     fixed: bool  # whether it can't change for a resource: looks at its id, name, … only
     holds: Test
+    index: tuple[str, str] | None = None  # of the mirror, with the value under which all that match are found
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -42,8 +51,15 @@ class Filter(Struct, frozen=True, kw_only=True):
 
     conditions: tuple[Condition, ...] = ()
 
-    def matches(self, resource: Resource) -> bool:
-        return all(condition.holds(resource) for condition in self.conditions)
+    @property
+    def matches(self) -> Test:
+        tests = [condition.holds for condition in self.conditions]
+        return _all(tests) if tests else _anything
+
+    @property
+    def index(self) -> tuple[str, str] | None:
+        """An index of the mirror that holds all that match, and perhaps more."""
+        return next((c.index for c in self.conditions if c.index), None)
 
     @property
     def token(self) -> str:
@@ -80,8 +96,20 @@ def _equals(kind: type[Resource], mirror: Mirror, name: str, values: Sequence[st
     return Condition(
         text=f"{name}={','.join(values)}",
         fixed=find_path(kind, name, name).steps[0] in FIXED,
-        holds=tests[0] if len(tests) == 1 else lambda resource: any(test(resource) for test in tests),
+        holds=_any(tests),
+        index=_index(kind, mirror, name, values),
     )
+
+
+def _index(kind: type[Resource], mirror: Mirror, name: str, values: Sequence[str]) -> tuple[str, str] | None:
+    """The mirror's index for a field that equals one value, where there is one."""
+    if len(values) != 1 or not values[0]:
+        return None
+    path = find_path(kind, name, name)
+    index = _INDEXED.get(path.steps)
+    if index is None or (index == "node" and kind not in (VM, Volume)):
+        return None
+    return index, _resolved(path, values[0], mirror)
 
 
 def _expression(kind: type[Resource], mirror: Mirror, text: str) -> Iterable[Condition]:
@@ -104,6 +132,10 @@ def _expression(kind: type[Resource], mirror: Mirror, text: str) -> Iterable[Con
         )
 
 
+def _anything(_: Resource) -> bool:
+    return True
+
+
 def _any(tests: Sequence[Test]) -> Test:
     return tests[0] if len(tests) == 1 else lambda resource: any(test(resource) for test in tests)
 
@@ -124,7 +156,8 @@ def _label(text: str) -> Condition:
         holds = lambda resource: resource.labels.get(key) == value  # noqa: E731
     else:
         holds = lambda resource: resource.labels.get(key) != value  # noqa: E731
-    return Condition(text=f"label:{text}", fixed=False, holds=holds)
+    index = ("label", f"{key}={value}") if operator == "=" else None
+    return Condition(text=f"label:{text}", fixed=False, holds=holds, index=index)
 
 
 def _tests(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 AT_ONCE: Final = 500  # resources between two pauses
 Look = Callable[[str], Mapping[str, float] | None]
-Row = tuple[str, str, Mapping[str, float] | None]  # id, name, figures by column
+Row = tuple[str, str, Mapping[str, float]]  # id, name, figures by column
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -79,7 +79,9 @@ class Metrics:
         """One gauge a column; lines of one gauge stand together, as the format wants it."""
         rows: list[Row] = []
         for first in range(0, len(things), AT_ONCE):
-            rows += [(id, name, look(id)) for id, name in things[first : first + AT_ONCE]]
+            for id, name in things[first : first + AT_ONCE]:
+                if (figures := look(id)) is not None:
+                    rows.append((id, name, figures))
             await self.core.clock.sleep(0)
         for column in columns:
             yield f"# TYPE corral_{noun}_{column} gauge\n".encode()
@@ -90,7 +92,7 @@ class Metrics:
 
 def _lines(noun: str, column: str, rows: Iterable[Row]) -> Iterator[str]:
     for id, name, figures in rows:
-        if figures is not None and column in figures:
+        if column in figures:
             yield f'corral_{noun}_{column}{{{noun}="{_escaped(name)}",id="{id}"}} {float(figures[column])!r}\n'
 
 

@@ -11,6 +11,7 @@ Start here     page()
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Final
@@ -71,7 +72,7 @@ async def page(
     start = read_cursor(ask, order) if ask.cursor else None
     revision = mirror.revision  # what is read later than this is told again to who watches from here
     if ask.filter.conditions:
-        found, more, total = await _search(ask, order, start, mirror, clock)
+        found, more, total = await _search(kind, ask, order, start, mirror, clock)
     else:
         keys = order.after(start, descending=ask.descending, most=ask.limit + 1)
         found = [r for key in keys[: ask.limit] if (r := mirror.get(key[2])) is not None]
@@ -86,23 +87,31 @@ async def page(
 
 
 async def _search(
-    ask: ListAsk, order: Order, start: Key | None, mirror: Mirror, clock: Clock
-) -> tuple[list[Resource], bool, int]:
+    kind: type[Resource], ask: ListAsk, order: Order, start: Key | None, mirror: Mirror, clock: Clock
+) -> tuple[Sequence[Resource], bool, int]:
     """The first that match behind `start`, whether there are more, and how many match in all."""
-    matches, found, total = ask.filter.matches, list[Resource](), 0
-    keys = order.after(None, descending=ask.descending)
-    for first in range(0, len(keys), LOOK_AT_ONCE):
-        for key in keys[first : first + LOOK_AT_ONCE]:
-            resource = mirror.get(key[2])
-            if resource is None or not matches(resource):
-                continue
-            total += 1
-            behind = start is None or (key < start if ask.descending else key > start)
-            if behind and len(found) <= ask.limit:
-                found.append(resource)
-        if first + LOOK_AT_ONCE < len(keys):
+    rows, matches, matching = _in_order(kind, ask, order, mirror), ask.filter.matches, list[Resource]()
+    for first in range(0, len(rows), LOOK_AT_ONCE):
+        matching += [resource for resource in rows[first : first + LOOK_AT_ONCE] if matches(resource)]
+        if first + LOOK_AT_ONCE < len(rows):
             await clock.sleep(0)
-    return found[: ask.limit], len(found) > ask.limit, total
+    if ask.descending:
+        end = len(matching) if start is None else bisect_left(matching, start, key=order.key)
+        return matching[max(0, end - ask.limit) : end][::-1], end > ask.limit, len(matching)
+    begin = 0 if start is None else bisect_right(matching, start, key=order.key)
+    return matching[begin : begin + ask.limit], begin + ask.limit < len(matching), len(matching)
+
+
+def _in_order(kind: type[Resource], ask: ListAsk, order: Order, mirror: Mirror) -> list[Resource]:
+    """All that may match, as they are at this moment, in ascending order."""
+    if ask.filter.index is not None:
+        found = mirror.select(kind, *ask.filter.index)
+        if ask.sort != "id":
+            found.sort(key=order.key)
+        return found
+    if ask.sort == "id":
+        return mirror.list(kind)
+    return [r for key in order.after(None, descending=False) if (r := mirror.get(key[2])) is not None]
 
 
 def write_cursor(ask: ListAsk, key: Key) -> str:
