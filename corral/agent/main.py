@@ -30,7 +30,7 @@ from corral.program import address_towards, run_until_stopped, tell_systemd
 from corral.proto.channel import split_address
 
 log = logging.getLogger("corral.agent")
-DIR_MODE = 0o711  # QEMU's own user passes through to the seeds of its guests; key and state are for root only
+DIR_MODE = 0o711  # QEMU's own user passes through to the seeds of its guests, dnsmasq to its hosts; key and state are root's
 
 
 class Joined(Struct, frozen=True, kw_only=True):
@@ -100,7 +100,7 @@ def make_agent(config: AgentConfig, link: GrpcLink, memory: DiskMemory, clock: C
         storage=DirectoryStorage(
             node=link.identity.node, seeds_path=str(config.data_dir / "seeds"), clock=clock
         ),
-        networking=BridgeNetworking(state / "dhcp", clock),
+        networking=BridgeNetworking(config.data_dir / "dhcp", clock),
         link=link,
         memory=memory,
         clock=clock,

@@ -49,6 +49,9 @@ def join(
     libvirt: LibvirtOption = "qemu:///system",
     migration_address: AddressOption = "",
     server: ServerOption = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Give up the node that this host was, and become a new one.")
+    ] = False,
 ) -> None:
     """Make this host a node: get a certificate with a one-time token.
 
@@ -59,7 +62,7 @@ def join(
     from corral.agent.main import join as join_node
 
     secret = sys.stdin.readline().strip() if token == "-" else token
-    joined = join_node(_config(data_dir, libvirt, migration_address, server), secret, name=name)
+    joined = join_node(_config(data_dir, libvirt, migration_address, server), secret, name=name, again=again)
     typer.echo(f"Joined as node {joined.name} ({joined.node})")
     typer.echo("`corral agent run` starts the agent, or `systemctl enable --now corral-agent`.", err=True)
 
