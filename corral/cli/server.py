@@ -64,6 +64,8 @@ def server(
         typer.Option("--demo", help="Run it on simulated nodes, for a look: no root, no KVM, nothing kept."),
     ] = False,
     http: HttpOption = "127.0.0.1:8440",
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Simulated nodes of the demo.")] = 20,
+    vms: Annotated[int, typer.Option("--vms", min=0, help="VMs that run on them.")] = 200,
 ) -> None:
     """The control plane, with API and node link.
 
@@ -76,9 +78,9 @@ def server(
     if not demo:
         typer.echo(ctx.get_help())
         raise typer.Exit(2)
-    from corral.server.demo import main
+    from corral.demo.program import main
 
-    main(http)
+    main(http, nodes, vms)
 
 
 @commands.command()

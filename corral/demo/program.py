@@ -1,0 +1,208 @@
+"""Demo program: `corral server --demo`.
+
+In this room   a real server in a directory that goes with it; agents on simulated hosts in the same process
+Goes out       the API on loopback, an admin token, a context of the CLI
+Always true    agents and server talk the messages of the link; only the sockets between them are left out
+Next door      fleet.py makes the fleet
+Start here     main()
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from corral import __version__
+from corral import log as logs
+from corral.agent.agent import Agent
+from corral.agent.memory import MemoryMemory
+from corral.agent.ports import ConsoleStream, LinkDown, Stream
+from corral.clock import SystemClock
+from corral.demo.fleet import Fleet, settle
+from corral.hypervisor.simulated import SimulatedHypervisor, World
+from corral.model.ids import NodeId
+from corral.model.link import AgentMessage, ImageSource, ServerMessage
+from corral.model.node import Node
+from corral.model.units import GiB, TiB
+from corral.network.simulated import SimulatedNetworking
+from corral.program import run_until_stopped
+from corral.proto.lanes import Ended
+from corral.server import assignments
+from corral.server.config import ServerConfig
+from corral.server.core import ServerCore
+from corral.server.main import Serving, serving
+from corral.storage.simulated import Files, SharedFiles, SimulatedStorage
+from corral.store.interface import Put
+
+BATCH: Final = 2_000  # resources in one commit
+QUEUE: Final = 1_000  # messages on the way
+
+
+class DemoConfig(Struct, frozen=True, kw_only=True):
+    http: str = "127.0.0.1:8440"
+    nodes: int = 20
+    vms: int = 200
+    context: str = "demo"
+
+
+class End:
+    """One end of a stream inside the process."""
+
+    def __init__(
+        self,
+        node: NodeId,
+        out: "asyncio.Queue[AgentMessage | ServerMessage | None]",
+        back: "asyncio.Queue[AgentMessage | ServerMessage | None]",
+    ) -> None:
+        self.node, self._out, self._back, self._closed = node, out, back, False
+
+    async def send(self, message: AgentMessage | ServerMessage) -> None:
+        if self._closed:
+            raise LinkDown("the stream is closed")
+        await self._out.put(message)
+
+    async def receive(self) -> AgentMessage | ServerMessage:
+        message = await self._back.get()
+        if message is None:
+            self._closed = True
+            raise LinkDown("the stream is closed")
+        return message
+
+    async def close(self, reason: str = "") -> None:
+        if not self._closed:
+            self._closed = True
+            self._out.put_nowait(None)
+            self._back.put_nowait(None)
+
+
+class DemoLink:
+    """An agent's way to the server in the same process."""
+
+    def __init__(self, node: NodeId, core: ServerCore) -> None:
+        self.node, self.core = node, core
+        self._serving: asyncio.Task[None] | None = None
+
+    async def dial(self) -> Stream:
+        up: asyncio.Queue[AgentMessage | ServerMessage | None] = asyncio.Queue(QUEUE)
+        down: asyncio.Queue[AgentMessage | ServerMessage | None] = asyncio.Queue(QUEUE)
+        here, there = End(self.node, up, down), End(self.node, down, up)
+        self._serving = asyncio.create_task(self._serve(there), name=f"serve {self.node}")
+        return here  # type: ignore[return-value]  # an end sends what its side says
+
+    async def _serve(self, end: End) -> None:
+        try:
+            await self.core.hub.serve(end)  # type: ignore[arg-type]
+        except LinkDown:
+            return
+        finally:
+            await end.close()
+
+    async def fetch(self, image: ImageSource) -> AsyncIterator[bytes]:
+        async for chunk in self.core.image_store.chunks(image.image):
+            yield chunk
+
+    async def console(self, session: str) -> ConsoleStream:
+        return DemoConsole(self.core, session, self.node)
+
+
+class DemoConsole:
+    """The agent's end of a console session."""
+
+    def __init__(self, core: ServerCore, session: str, node: NodeId) -> None:
+        self._session = core.consoles.arrive(session, node)
+
+    async def read(self) -> bytes:
+        try:
+            return await self._session.to_node.take()
+        except Ended:
+            return b""
+
+    async def write(self, data: bytes) -> None:
+        try:
+            await self._session.from_node.put(data)
+        except Ended as ended:
+            raise LinkDown(f"the console has ended: {ended}") from None
+
+    async def close(self) -> None:
+        self._session.end("the console was closed")
+
+
+class SteadyFigures:
+    """Figures of a host that has a little to do, a little more on each node."""
+
+    def __init__(self, share: float, memory_bytes: float) -> None:
+        self._row = (share, memory_bytes, share / 10, 0.0, share / 20, share * 64)
+
+    def row(self) -> tuple[float, ...]:
+        return self._row
+
+
+def main(http: str = "127.0.0.1:8440", nodes: int = 20, vms: int = 200) -> None:
+    """Run the demo in the foreground until SIGTERM or Ctrl-C. Nothing is kept."""
+    logs.configure(json=not sys.stderr.isatty())
+    run_until_stopped(run(DemoConfig(http=http, nodes=nodes, vms=vms)))
+
+
+async def run(config: DemoConfig) -> None:
+    with tempfile.TemporaryDirectory(prefix="corral-demo-") as directory:
+        server_config = ServerConfig(
+            data_dir=Path(directory),
+            http=config.http,
+            link="127.0.0.1:0",
+            join="127.0.0.1:0",
+            context=config.context,
+        )
+        async with serving(server_config) as server, asyncio.TaskGroup() as group:
+            _say(f"Admin token: {server.admin_token}")
+            agents = await furnish(server, config)
+            for agent in agents:
+                group.create_task(agent.run(), name=f"agent {agent.node}")
+            _say(
+                f"{config.nodes} nodes and {config.vms} VMs, simulated: http://{server.http[0]}:{server.http[1]}/api/docs"
+            )
+            _say(f"Context `{config.context}` has the token. Try: corral node list; corral vm list")
+            await server.failure()
+
+
+async def furnish(server: Serving, config: DemoConfig) -> list[Agent]:
+    """Commit the fleet, and make agents whose hosts agree with it."""
+    clock, core = SystemClock(), server.core
+    fleet = Fleet(config.nodes, config.vms, clock)
+    documents = list(fleet.resources())
+    for start in range(0, len(documents), BATCH):
+        await core.store.commit([Put(r) for r in documents[start : start + BATCH]])
+    await core.read_barrier()
+    world, files = World(clock), SharedFiles(total_bytes=1000 * TiB)
+    files.pools[fleet.pool.spec.path] = None
+    return [_agent(core, node, world, files, clock) for node in fleet.nodes]
+
+
+def _agent(core: ServerCore, node: Node, world: World, files: SharedFiles, clock: SystemClock) -> Agent:
+    id, inventory = NodeId(node.id), node.status.inventory
+    host = world.add_host(node.name, cpus=inventory.cpus, memory_bytes=inventory.memory_bytes)
+    keys = dict.fromkeys(assignments.keys_of(core.mirror, id))
+    assigned = [a for key in keys if (a := assignments.assignment(core.mirror, id, key))]
+    memory = MemoryMemory()
+    memory.assignments = {a.key: a for a in assigned}
+    memory.notes = settle(host, files, assigned, node.created_at)
+    storage = SimulatedStorage(Files(), files, clock)
+    return Agent(
+        id,
+        hypervisor=SimulatedHypervisor(host, file_exists=storage.exists),
+        storage=storage,
+        networking=SimulatedNetworking(clock),
+        link=DemoLink(id, core),
+        memory=memory,
+        clock=clock,
+        version=__version__,
+        figures=SteadyFigures(0.2 + 0.5 * (len(assigned) % 7) / 7, 60.0 * GiB),
+    )
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
