@@ -61,7 +61,7 @@ def describe(app: Litestar) -> Document:
         },
         "servers": [{"url": "/"}],
         "security": [{"token": []}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(_about(handler).tag for _, _, handler in found)],
+        "tags": [{"name": tag} for tag in _tags(_about(handler).tag for _, _, handler in found)],
         "paths": {path: paths[path] for path in sorted(paths)},
         "components": {
             "schemas": schemas,
@@ -70,6 +70,24 @@ def describe(app: Litestar) -> Document:
             },
         },
     }
+
+
+def _tags(used: Iterable[str]) -> list[str]:
+    """In the order in which people meet them; those that are not listed here come after, as they come."""
+    known = (
+        "VMs",
+        "Nodes",
+        "Images",
+        "Volumes",
+        "Pools",
+        "Networks",
+        "Operations",
+        "Events",
+        "Changes",
+        "Tokens",
+    )
+    used = dict.fromkeys(used)
+    return [*(tag for tag in known if tag in used), *(tag for tag in used if tag not in known)]
 
 
 def routes_of(app: Litestar) -> Iterator[tuple[str, str, BaseRouteHandler]]:

@@ -69,6 +69,7 @@ def reading(
     role        that may see the kind
     """
     VISIBLE[kind] = role
+    plural = kind.PLURAL.replace("-", " ").replace("vms", "VMs")
     base, word = base or f"/{kind.PLURAL}", parameter or kind.PREFIX
 
     async def list_resources(request: ApiRequest) -> Answer:
@@ -80,11 +81,11 @@ def reading(
     async def get_resource(request: ApiRequest) -> Answer:
         return await answer_one(request, kind, request.path_params[word])
 
-    list_resources.__doc__ = f"""List {kind.PLURAL}, or watch them change.
+    list_resources.__doc__ = f"""List {plural}, or watch them change.
 
     In order of creation, in pages. `watch=true` answers with server-sent events instead: `put` and `remove` carry
     the resource, `bookmark` a revision to go on from; the id of each event is its revision."""
-    get_resource.__doc__ = f"Show one of the {kind.PLURAL} by id or name. Its ETag is its revision."
+    get_resource.__doc__ = f"Show one of the {plural} by id or name.\n\nIts ETag is its revision."
     return [
         get(
             base,

@@ -11,7 +11,7 @@ function make(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (value !== false && value != null) element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((c) => c != null && c !== ""));
+  element.append(...children.flat(Infinity).filter((c) => c != null && c !== ""));
   return element;
 }
 
