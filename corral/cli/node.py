@@ -143,13 +143,12 @@ def labels(
     Example: corral node labels node1 rack=r7 old-
     """
     with connect() as client:
-        now = client.nodes.get(node)
         if not changes:
-            for key, value in sorted(now.labels.items()):
+            for key, value in sorted(client.nodes.get(node).labels.items()):
                 typer.echo(f"{key}={value}")
             return
-        nodes = client.nodes.having(dry_run=dry_run, if_match=now.revision)
-        operation = nodes.set_labels(node, changed_labels(now.labels, changes))
+        nodes = client.nodes.having(dry_run=dry_run)
+        operation = nodes.edit(node, lambda now: {"labels": changed_labels(now.labels, changes)})
         finish(client, [operation], output, wait=False, dry_run=dry_run)
 
 

@@ -288,32 +288,27 @@ def set_(
 
     Example: corral vm set web --label env=prod --label old- --protected
     """
+    given = {
+        "protected": protected,
+        "restart": restart,
+        "stop_timeout_s": duration_s(stop_timeout, "stop-timeout"),
+    }
+    fields: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    if not fields and not label:
+        raise typer.BadParameter("nothing to set; --help lists what can be")
     with connect() as client:
-        operation = _changed(
-            client, vm, label, protected, restart, duration_s(stop_timeout, "stop-timeout"), dry_run
-        )
+        operation = _changed(client, vm, label, fields, dry_run)
         finish(client, [operation], output, wait=False, dry_run=dry_run)
 
 
 def _changed(
-    client: "Client",
-    vm: str,
-    label: list[str] | None,
-    protected: bool | None,
-    restart: str | None,
-    stop_timeout_s: float | None,
-    dry_run: bool,
+    client: "Client", vm: str, label: list[str] | None, fields: dict[str, object], dry_run: bool
 ) -> "Operation":
-    """Labels are set on what is there now: somebody else's change in between is refused, not overwritten."""
-    given = {"protected": protected, "restart": restart, "stop_timeout_s": stop_timeout_s}
-    fields: dict[str, object] = {name: value for name, value in given.items() if value is not None}
-    if_match = None
-    if label:
-        now = client.vms.get(vm)
-        fields["labels"], if_match = changed_labels(now.labels, label), now.revision
-    if not fields:
-        raise typer.BadParameter("nothing to set; --help lists what can be")
-    return client.vms.having(dry_run=dry_run, if_match=if_match).update(vm, **fields)
+    """Labels are set on what is there now: somebody else's change in between is not overwritten."""
+    vms = client.vms.having(dry_run=dry_run)
+    if not label:
+        return vms.update(vm, **fields)
+    return vms.edit(vm, lambda now: {**fields, "labels": changed_labels(now.labels, label)})
 
 
 @commands.command()

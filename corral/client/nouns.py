@@ -19,7 +19,7 @@ from corral.client.connection import Answer, Connection, Query, Request
 from corral.client.errors import BadAnswer
 from corral.client.upload import Progress, upload
 from corral.client.watch import Change, ended, wait, watch
-from corral.errors import Invalid, NotFound
+from corral.errors import Invalid, NotFound, PreconditionFailed
 from corral.model.event import Event
 from corral.model.image import Image
 from corral.model.network import Network
@@ -33,6 +33,7 @@ from corral.model.volume import Volume
 
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
+EDITS_MAX: Final = 20  # a status that changes counts as a change too
 PAGE: Final = 1000  # resources in one answer
 
 
@@ -127,6 +128,21 @@ class Noun(Generic[R]):
     def update(self, name: str, **fields: object) -> Operation:
         """Change these fields; the others stay as they are."""
         return self._change("PATCH", _quoted(name), fields)
+
+    def edit(self, name: str, change: Callable[[R], Mapping[str, object]]) -> Operation:
+        """Change what `change` makes of what is there; looked at again when somebody changed it in between.
+
+        raises  PreconditionFailed: somebody was faster each time
+        """
+        for left in range(EDITS_MAX - 1, -1, -1):
+            now = self.get(name)
+            editing = self.having(dry_run=self._options.dry_run, if_match=now.revision)
+            try:
+                return editing.update(name, **change(now))
+            except PreconditionFailed:
+                if not left:
+                    raise
+        raise AssertionError("not reached")
 
     def create(self, **fields: object) -> Operation:
         """Ask for a new one."""

@@ -24,13 +24,14 @@ from corral.model.image import Image
 from corral.model.operation import Operation
 
 PIECE_BYTES: Final = 1 << 20
+TIDY_S_MAX: Final = 10.0  # how long deleting a half image is followed
 Progress = Callable[[str, int, int], None]  # "checksum" or "upload", bytes done, bytes in all
 
 
 class ImageNoun(Protocol):
     def create(self, *, name: str, sha256: str, format: str, os: str, labels: dict[str, str]) -> object: ...
     def get(self, name: str) -> Image: ...
-    def delete(self, name: str) -> object: ...
+    def delete(self, name: str) -> Operation: ...
 
 
 def upload(
@@ -65,7 +66,7 @@ def upload(
         ended(wait(connection, msgspec.json.decode(answer.body, type=Operation)))
     except (CorralError, KeyboardInterrupt):
         with suppress(CorralError):  # what went wrong first is what to tell
-            images.delete(name)
+            wait(connection, images.delete(name), timeout_s=TIDY_S_MAX)
         raise
     return images.get(name)
 

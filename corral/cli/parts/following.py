@@ -141,5 +141,5 @@ def _step(operation: Operation) -> str:
     running = [step.name for step in status.steps if step.ended_at is None]
     step = running[-1] if running else ""
     if status.waiting_for and status.waiting_for != step:
-        return f"{step}: waiting for {status.waiting_for}" if step else f"waiting for {status.waiting_for}"
+        return f"{step}: {status.waiting_for}" if step else status.waiting_for
     return step

@@ -164,7 +164,7 @@ def test_wait_shows_steps_and_the_end(api: FakeApi, corral: Corral) -> None:
     starting = an_operation(steps=("placing", "starting"), progress=0.5, revision=52)
     api.says("operations", [event("put", o) for o in (placing, placing, starting, SUCCEEDED)])
     done = corral("vm", "create", "web", "--wait")
-    assert done.err.splitlines() == ["web: placing: waiting for room", "web: starting"]
+    assert done.err.splitlines() == ["web: placing: room", "web: starting"]
     assert done.out == "VM web: create succeeded in 3.2 s\n"
 
 
