@@ -89,6 +89,7 @@ async def run(config: AgentConfig, clock: Clock | None = None, *, make: Making |
 def make_agent(config: AgentConfig, link: GrpcLink, memory: DiskMemory, clock: Clock) -> Agent:
     """The agent with the real drivers."""
     from corral.hypervisor.libvirt.driver import LibvirtHypervisor  # here: joining needs no libvirt
+    from corral.hypervisor.libvirt.migration import Route
     from corral.network.bridge import BridgeNetworking
     from corral.storage.directory import DirectoryStorage
 
@@ -96,7 +97,17 @@ def make_agent(config: AgentConfig, link: GrpcLink, memory: DiskMemory, clock: C
     address = config.migration_address or _address(link)
     return Agent(
         link.identity.node,
-        hypervisor=LibvirtHypervisor(config.libvirt_uri, clock, state_dir=state, migration_address=address),
+        hypervisor=LibvirtHypervisor(
+            config.libvirt_uri,
+            clock,
+            state_dir=state,
+            migration_address=address,
+            route=Route(
+                peer_uri=config.migration_uri,
+                tls=config.migration_uri.startswith("qemu+tls:"),
+                trust_shared=config.trust_shared,
+            ),
+        ),
         storage=DirectoryStorage(
             node=link.identity.node, seeds_path=str(config.data_dir / "seeds"), clock=clock
         ),

@@ -40,6 +40,23 @@ ServerOption = Annotated[
     ),
 ]
 
+UriOption = Annotated[
+    str,
+    typer.Option(
+        "--migration-uri",
+        envvar="CORRAL_MIGRATION_URI",
+        help="How another node's libvirt is reached, {address} put in; qemu+tls:// encrypts the guest's memory too.",
+    ),
+]
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-shared",
+        envvar="CORRAL_TRUST_SHARED",
+        help="Believe pools that say they are shared where libvirt sees a local file system.",
+    ),
+]
+
 
 @commands.command()
 def join(
@@ -72,15 +89,20 @@ def run(
     data_dir: DataDirOption = Path(DATA_DIR),
     libvirt: LibvirtOption = "qemu:///system",
     migration_address: AddressOption = "",
+    migration_uri: UriOption = "qemu+tcp://{address}/system",
+    trust_shared: TrustOption = False,
     server: ServerOption = None,
 ) -> None:
     """Run the agent in the foreground until SIGTERM or Ctrl-C; VMs go on running after it.
 
     Example: corral agent run
     """
+    from msgspec.structs import replace
+
     from corral.agent.main import main
 
-    main(_config(data_dir, libvirt, migration_address, server))
+    config = _config(data_dir, libvirt, migration_address, server)
+    main(replace(config, migration_uri=migration_uri, trust_shared=trust_shared))
 
 
 def _config(data_dir: Path, libvirt: str, migration_address: str, server: list[str] | None) -> "AgentConfig":

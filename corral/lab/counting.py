@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Final
 
@@ -86,10 +87,9 @@ class Listener:
 
     def _listen(self) -> None:
         while not self._stop.is_set():
-            try:
+            with suppress(CorralError):  # it is moving, or its node or the server is away
                 self._read_one()
-            except CorralError:
-                self._stop.wait(0.05)  # it is moving, or its node or the server is away
+            self._stop.wait(0.05)
 
     def _read_one(self) -> None:
         console, rest = self._client.console(self._vm), b""

@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -25,7 +26,7 @@ from corral.client import Client
 from corral.errors import CorralError, NotFound
 from corral.lab import guest
 from corral.lab.counting import USER_DATA, Count, Listener, largest_gap_s, largest_pause_s, ran_through
-from corral.lab.host import LabFailed
+from corral.lab.host import LabFailed, need_root
 from corral.lab.lab import Lab
 from corral.lab.plan import BRIDGE, DIR, PORT, PREFIX, LabPlan
 from corral.lab.state import load
@@ -65,11 +66,14 @@ def step(what: str) -> Iterator[None]:
 def show(plan: LabPlan) -> Figures:
     """Run the demo on a lab, which is made if it is not there. raises CorralError"""
     lab = Lab(plan, context="lab", tell=tell)
-    with step(f"Lab of {plan.nodes} nodes"):
-        lab.up()
+    need_root()
+    lab.claim()
+    with ThreadPoolExecutor(max_workers=1) as aside:  # the image is built while the nodes come up
+        image = aside.submit(build_image, plan.guest_image)
+        with step(f"Lab of {plan.nodes} nodes"):
+            lab.up()
+        image.result()
     client = lab.client
-    with step("Guest image from this machine's packages"):
-        guest.build(plan.guest_image)
     with step("Import of the image"):
         import_image(client, plan.guest_image)
     forget_old(client)
@@ -108,8 +112,13 @@ def show(plan: LabPlan) -> Figures:
         url=plan.url,
     )
     check(source, target, counts, figures)
-    present(source, target, counts, arrived_s, figures)
+    present(plan, source, target, counts, arrived_s, figures)
     return figures
+
+
+def build_image(path: Path) -> None:
+    with step("Guest image from this machine's packages"):
+        guest.build(path)
 
 
 def import_image(client: Client, path: Path) -> None:
@@ -173,7 +182,9 @@ def check(source: str, target: str, counts: list[Count], figures: Figures) -> No
         raise LabFailed("the operation does not say how long the downtime was")
 
 
-def present(source: str, target: str, counts: list[Count], arrived_s: float, figures: Figures) -> None:
+def present(
+    plan: LabPlan, source: str, target: str, counts: list[Count], arrived_s: float, figures: Figures
+) -> None:
     last = max((c for c in counts if c.heard_s <= arrived_s), key=lambda c: c.number)
     rows = (
         ("created on", source),
@@ -191,18 +202,27 @@ def present(source: str, target: str, counts: list[Count], arrived_s: float, fig
     )
     width = max(len(name) for name, _ in rows)
     print("\n" + "\n".join(f"  {name:<{width}}  {value}" for name, value in rows))
+    print("\nThe lab goes on running. Try:")
+    commands = to_try(target, plan)
+    width = max(len(command) for command, _ in commands)
+    print("\n".join(f"  {command:<{width}}  # {what}" for command, what in commands) + "\n")
+
+
+def to_try(node: str, plan: LabPlan) -> list[tuple[str, str]]:
+    """Commands to go on with, and what they are for."""
     corral = "corral" if shutil.which("corral") else os.path.relpath(Path(sys.executable).with_name("corral"))
-    print(f"""
-The lab goes on running. Try:
-  {corral} vm list                 what runs where
-  {corral} node list               the nodes
-  {corral} vm console {NAME}         its serial console (Ctrl-] leaves it)
-  {corral} vm migrate {NAME}         move it again
-  {corral} vm stop {NAME}            ask the guest to shut down
-  {corral} lab kill {target}          sudden death of a node; `lab heal {target}` brings it back
-  make demo-stop                   remove all of it
-  API: {figures.url}/api/docs
-""")
+    where = "" if plan.dir == DIR else f" --dir {plan.dir}"
+    return [
+        (f"{corral} vm list", "what runs where"),
+        (f"{corral} node list", "the nodes"),
+        (f"{corral} vm console {NAME}", "its serial console; Ctrl-] leaves it"),
+        (f"{corral} vm migrate {NAME}", "move it again"),
+        (f"{corral} vm stop {NAME}", "ask the guest to shut down"),
+        (f"{corral} lab kill {node}{where}", "sudden death of a node"),
+        (f"{corral} lab heal {node}{where}", "and its return"),
+        ("make demo-stop", "remove all of it"),
+        (f"{plan.url}/api/docs", "the API, to browse"),
+    ]
 
 
 def stop(dir: Path) -> None:

@@ -157,6 +157,7 @@ def mount_all(config: InitConfig) -> None:
     if not config["node"]:
         return
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=64m", "tmpfs", "/run"], check=True)
+    Path("/run/lock").mkdir()  # where libvirt locks consoles
     for source, target in config["mounts"]:
         subprocess.run(["mount", "--bind", source, target], check=True)
     socket.sethostname(config["hostname"])

@@ -68,7 +68,7 @@ class Lab:
         raises  LabNeedsRoot, LabFailed; what was made stays, for `up` to go on or `down` to remove
         """
         need_root()
-        self._claim_dir()
+        self.claim()
         with locked(self.plan.dir / "lock"):
             self.tell(f"bridge {self.plan.bridge}, {self.plan.cidr}")
             wires.lay_bridge(self.plan)
@@ -84,7 +84,7 @@ class Lab:
             if self.context:
                 furnish.tell_user(self.plan, self.context)
 
-    def _claim_dir(self) -> None:
+    def claim(self) -> None:
         """Write down which lab this is before anything is made of it.
 
         raises  LabFailed: the directory has another lab, or something else

@@ -76,5 +76,11 @@ def agent_join(node: NodePlan, token: str) -> tuple[str, ...]:
 
 
 def agent_unit(node: NodePlan) -> UnitPlan:
-    command = (*CORRAL, "agent", "run", *agent_flags(node))
+    command = (
+        *CORRAL,
+        "agent",
+        "run",
+        *agent_flags(node),
+        "--trust-shared",
+    )  # its shared pool is a local directory
     return UnitPlan(command=command, env=inherited_env(), log=str(node.dir / "agent.log"))

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from corral.lab import furnish, guest
 from corral.lab.lab import Lab
 from corral.lab.plan import LabPlan
+from tests.lab.world import IMAGE, World
 
 PROGRAMS = (
     "qemu-system-x86_64",
@@ -72,3 +74,32 @@ def keep_logs(lab: Lab) -> None:
     for log in sorted(lab.plan.dir.glob("*/*/*.log")):
         (kept / log.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(log, kept / log.parent.name)
+
+
+@pytest.fixture(scope="session")
+def world(corral_lab: Lab) -> World:
+    """The lab with its guest image uploaded."""
+    corral_lab.client.images.upload(IMAGE, guest.build(corral_lab.plan.guest_image))
+    return World(corral_lab)
+
+
+@pytest.fixture(autouse=True)
+def whole_again(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After a test that broke something: server up, all nodes healed, its VMs gone, nothing stray."""
+    yield
+    if "world" not in request.fixturenames:
+        return
+    world: World = request.getfixturevalue("world")
+    world.lab.start_server()
+    broken = [
+        seen.name for seen in world.lab.see() if not (seen.on and seen.cable and all(seen.units.values()))
+    ]
+    for name in broken:
+        world.lab.heal(name)
+        for unit in ("virtlogd", "libvirtd", "agent"):
+            world.lab.start_unit(name, unit)
+    furnish.wait_for_nodes(world.lab.plan, world.client, frozenset(world.nodes))
+    for vm in world.client.vms.list():
+        if vm.labels.get("keep") != "yes":
+            world.remove(vm.name)
+    world.tidy()

@@ -39,7 +39,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         nodes=2, dir=tmp_path_factory.mktemp("bare") / "lab", bridge="cbare0", prefix="10.79.1", port=18441
     )
     lab = Lab(plan)
-    lab._claim_dir()
+    lab.claim()
     try:
         wires.lay_bridge(plan)
         for node in plan.members:

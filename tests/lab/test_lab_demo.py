@@ -1,0 +1,55 @@
+"""The demo, as a newcomer runs it: twice, then stopped; nothing is left."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.lab.test_lab_machines import leftovers
+
+KEYS = {"nodes", "vm", "create_to_running_s", "create_to_guest_up_s", "migration_s", "downtime_ms", "url"}
+
+
+def demo(dir: Path, *flags: str) -> list[str]:
+    """Run it and return the lines that it printed."""
+    where = (
+        "--dir",
+        str(dir),
+        "--bridge",
+        "cdemo0",
+        "--prefix",
+        "10.79.3",
+        "--port",
+        "18443",
+        "--nodes",
+        "2",
+    )
+    env = os.environ | {"CORRAL_CONFIG": str(dir.parent / "config.json")}
+    done = subprocess.run(
+        [sys.executable, "-m", "corral.lab.demo", *where, *flags],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def test_demo_twice_then_nothing(tmp_path: Path) -> None:
+    dir = tmp_path / "lab"
+    try:
+        for _ in range(2):
+            figures = json.loads(demo(dir)[-1])
+            assert figures.keys() == KEYS
+            assert figures["nodes"] == 2 and figures["url"] == "http://127.0.0.1:18443"
+            assert 0 < figures["create_to_running_s"] < figures["create_to_guest_up_s"]
+            assert 0 < figures["downtime_ms"] < figures["migration_s"] * 1000
+        assert "lab" in json.loads((tmp_path / "config.json").read_text())["contexts"]
+    finally:
+        demo(dir, "--stop")
+    assert leftovers("cdemo0", dir) == []
+    assert not (tmp_path / "config.json").exists()
+    assert demo(dir, "--stop") == ["There is no demo to stop."]
