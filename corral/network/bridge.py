@@ -62,8 +62,9 @@ class BridgeNetworking:
         """See that a dnsmasq runs with just this configuration and these hosts."""
         directory = self._directory / network.network
         dnsmasq = self._dnsmasq(network.network)
+        inside = not _others_enter(self._directory)
         texts = {
-            CONFIGURATION: dhcp.configuration(network, directory, bridge.index),
+            CONFIGURATION: dhcp.configuration(network, directory, bridge.index, hosts_inside=inside),
             "hosts": dhcp.hosts(network.ports),
             "leases": dhcp.leases_kept(_text(directory / "leases"), network.ports),
         }
@@ -71,8 +72,7 @@ class BridgeNetworking:
         match dhcp.plan(
             running=dnsmasq.pid is not None,
             configured=same[CONFIGURATION] and same["leases"],
-            hosts_known=same["hosts"] and (network.network in self._reloaded or not _others_reach(directory)),
-            reads_again=_others_reach(directory),
+            hosts_known=inside or (same["hosts"] and network.network in self._reloaded),
         ):
             case dhcp.Step.RELOAD:
                 (directory / "hosts").write_text(texts["hosts"])
@@ -145,11 +145,10 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _others_reach(directory: Path) -> bool:
-    """Whether dnsmasq can read the hosts file again: it runs as nobody once it has started."""
-    return directory.exists() and all(
-        parent.stat().st_mode & OTHERS_ENTER for parent in (directory, *directory.parents)
-    )
+def _others_enter(directory: Path) -> bool:
+    """Whether dnsmasq, once it runs as nobody, can come this far."""
+    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return all(parent.stat().st_mode & OTHERS_ENTER for parent in (directory, *directory.parents))
 
 
 def _explained(error: OSError, bridge: str) -> NetworkFailed:

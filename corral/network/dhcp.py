@@ -34,22 +34,25 @@ class Step(StrEnum):
     RESTART = "restart"
 
 
-def plan(*, running: bool, configured: bool, hosts_known: bool, reads_again: bool) -> Step:
+def plan(*, running: bool, configured: bool, hosts_known: bool) -> Step:
     """The one step that brings a dnsmasq to what is wanted.
 
     configured   configuration and leases are as they have to be, and it has read them
     hosts_known  it surely knows the hosts as they are wanted
-    reads_again  it can read the hosts file without root's rights
     """
     if not (running and configured):
         return Step.RESTART
-    if hosts_known:
-        return Step.REST
-    return Step.RELOAD if reads_again else Step.RESTART
+    return Step.REST if hosts_known else Step.RELOAD
 
 
-def configuration(network: NetworkAssignment, directory: Path, bridge_index: int) -> str:
-    """dnsmasq.conf for this network; its files are in `directory`. The network has a subnet."""
+def configuration(
+    network: NetworkAssignment, directory: Path, bridge_index: int, *, hosts_inside: bool = False
+) -> str:
+    """dnsmasq.conf for this network; its files are in `directory`. The network has a subnet.
+
+    hosts_inside  dnsmasq, which runs as nobody, can't enter the directory: it gets its hosts with what it
+                  reads as root, and is restarted for each change
+    """
     assert network.subnet
     subnet = IPv4Network(network.subnet.cidr, strict=False)
     lines = [
@@ -65,7 +68,6 @@ def configuration(network: NetworkAssignment, directory: Path, bridge_index: int
         f"log-facility={directory / 'log'}",
         f"pid-file={directory / 'pid'}",
         f"dhcp-leasefile={directory / 'leases'}",
-        f"dhcp-hostsfile={directory / 'hosts'}",
         f"dhcp-lease-max={LEASES_MAX}",
         f"dhcp-range={subnet.network_address},static,{subnet.netmask},{LEASE_S}",
         "dhcp-ignore=tag:!known",
@@ -76,6 +78,10 @@ def configuration(network: NetworkAssignment, directory: Path, bridge_index: int
         ",".join(["dhcp-option=option:dns-server", *network.subnet.dns]),  # empty: told not to send any
         f"dhcp-option=option:mtu,{network.mtu}",
     ]
+    if hosts_inside:
+        lines += [f"dhcp-host={line}" for line in hosts(network.ports).splitlines()]
+    else:
+        lines.append(f"dhcp-hostsfile={directory / 'hosts'}")
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from corral.model.ids import NetworkId
@@ -91,17 +92,30 @@ def test_leases_kept(ports: tuple[Port, ...], kept: str) -> None:
     assert leases_kept("duid 00:01\n" + LEASE, ports) == "duid 00:01\n" + kept
 
 
-STEPS = [  # name, running, configured, hosts known, reads again, step
-    ("as wanted", True, True, True, True, Step.REST),
-    ("not running", False, True, True, True, Step.RESTART),
-    ("other configuration", True, False, True, True, Step.RESTART),
-    ("other hosts", True, True, False, True, Step.RELOAD),
-    ("other hosts in a directory that nobody may enter", True, True, False, False, Step.RESTART),
+def test_hosts_stand_in_a_file_of_their_own_or_inside() -> None:
+    line = "52:54:00:00:00:0a,id:*,10.78.0.10,web"
+    wanted = msgspec.structs.replace(network(), ports=(port(10),))
+    apart, inside = (
+        configuration(wanted, HERE, 7, hosts_inside=inside).splitlines() for inside in (False, True)
+    )
+    assert ("dhcp-hostsfile=/run/corral/net-1/hosts" in apart, f"dhcp-host={line}" in apart) == (True, False)
+    assert ("dhcp-hostsfile=/run/corral/net-1/hosts" in inside, f"dhcp-host={line}" in inside) == (
+        False,
+        True,
+    )
+
+
+STEPS = [  # name, running, configured, hosts known, step
+    ("as wanted", True, True, True, Step.REST),
+    ("not running", False, True, True, Step.RESTART),
+    ("other configuration", True, False, True, Step.RESTART),
+    ("other hosts", True, True, False, Step.RELOAD),
+    ("other hosts and configuration", True, False, False, Step.RESTART),
 ]
 
 
 @pytest.mark.parametrize(
-    ("running", "configured", "known", "reads", "step"), [pytest.param(*s[1:], id=s[0]) for s in STEPS]
+    ("running", "configured", "known", "step"), [pytest.param(*s[1:], id=s[0]) for s in STEPS]
 )
-def test_plan(running: bool, configured: bool, known: bool, reads: bool, step: Step) -> None:
-    assert plan(running=running, configured=configured, hosts_known=known, reads_again=reads) is step
+def test_plan(running: bool, configured: bool, known: bool, step: Step) -> None:
+    assert plan(running=running, configured=configured, hosts_known=known) is step
