@@ -61,16 +61,22 @@ def wait(
     raises  StillRunning: `timeout_s` has passed; CorralError: the server stays away
     """
     until_s = None if timeout_s is None else connection.clock.monotonic_s() + timeout_s
-    report = on_progress or (lambda _: None)
+    latest = operation
+
+    def report(now: Operation) -> None:
+        nonlocal latest
+        latest = now
+        if on_progress:
+            on_progress(now)
+
     report(operation)
     try:
-        while not operation.ended:
-            operation = _follow_once(connection, operation, until_s, report)
+        while not latest.ended:
+            _follow_once(connection, latest, until_s, report)
     except DeadlineReached:
-        raise StillRunning(
-            operation.id, seconds=timeout_s or 0.0, waiting_for=operation.status.waiting_for
-        ) from None
-    return operation
+        waiting_for = latest.status.waiting_for
+        raise StillRunning(latest.id, seconds=timeout_s or 0.0, waiting_for=waiting_for) from None
+    return latest
 
 
 def ended(operation: Operation) -> Operation:
@@ -89,23 +95,20 @@ def ended(operation: Operation) -> Operation:
 
 def _follow_once(
     connection: Connection, operation: Operation, until_s: float | None, report: Callable[[Operation], None]
-) -> Operation:
-    """Up to its end, or up to where the log was compacted: then as it is now."""
+) -> None:
+    """Report on it up to its end, or up to where the log was compacted: then as it is now."""
     query = {"id": operation.id}
     try:
         for change in watch(connection, Operation, since=operation.revision, query=query, until_s=until_s):
             if change.resource.id == operation.id:
-                operation = change.resource
-                report(operation)
-                if operation.ended:
-                    return operation
+                report(change.resource)
+                if change.resource.ended:
+                    return
     except CorralError as error:
         if error.code != COMPACTED:
             raise
     answer = connection.send(Request("GET", f"/api/v1/operations/{operation.id}"))
-    operation = msgspec.json.decode(answer.body, type=Operation)
-    report(operation)
-    return operation
+    report(msgspec.json.decode(answer.body, type=Operation))
 
 
 def _decoded(event: SseEvent, kind: type[R]) -> Change[R] | None:

@@ -123,9 +123,10 @@ def test_wait_looks_again_when_the_log_was_compacted(api: FakeApi, client: Clien
 
 
 def test_wait_ends_at_its_deadline(api: FakeApi, client: Client) -> None:
-    api.says("operations", *([": still here\n\n"] for _ in range(100)))
+    late = an_operation(waiting_for="room", revision=51)
+    api.says("operations", [event("put", late)], *([": still here\n\n"] for _ in range(100)))
     with pytest.raises(StillRunning) as caught:
-        client.operations.wait(an_operation(waiting_for="room"), 0.4)
+        client.operations.wait(an_operation(), 0.4)
     assert caught.value.context["operation"] == "op-1"
     assert "room" in caught.value.message
     assert "corral operation wait op-1" in caught.value.hint
