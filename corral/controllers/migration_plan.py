@@ -135,9 +135,10 @@ def _move(status: VMStatus, migration: Migration, seen: Seen, wanted: bool) -> t
         if arrived and source and source.state is not DomainState.RUNNING:
             return _hand_over(status, migration, seen, None), None
         return _end(status, migration, said.state, seen, said.trouble), None
-    elif arrived and _left(source, status.stint):
-        return _hand_over(status, migration, seen, None), None
     elif arrived and not _reachable(seen, migration.source):
+        return _hand_over(status, migration, seen, None), None
+    elif arrived and _left(source, status.stint) and not (said and said.state == "running"):
+        # "running" without a domain: libvirt's last word, with the downtime, is on its way to the agent
         return _hand_over(status, migration, seen, None), None
     left_s = migration.started_at + MOVE_S_MAX - seen.now_s
     if migration.stage is MigrationStage.MOVING and (not wanted or left_s <= 0):
