@@ -20,7 +20,10 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 REFERENCE: Final = ROOT / "docs" / "reference"
 NOTE: Final = "<!-- Made by tools/docs.py from the code: correct it there, then run tools/docs.py. -->\n"
 WIDTH: Final = 96  # of usage texts
-SKIPPED: Final = ("corral.proto.", "corral.store.migrations.")  # made by tools, run by tools: no errors of their own
+SKIPPED: Final = (
+    "corral.proto.",
+    "corral.store.migrations.",
+)  # made by tools, run by tools: no errors of their own
 
 
 def errors_page() -> str:

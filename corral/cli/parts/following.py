@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import typer
 
 from corral.cli.parts.exits import Exit
+from corral.cli.parts.lookup import Names
 from corral.cli.parts.options import Output, duration_s, on_terminal
 from corral.cli.parts.present import show_document, show_operation
 from corral.errors import CorralError
@@ -43,6 +44,7 @@ def finish(
     raises  the error that the first failed one ended with, after the others have ended too
     """
     failed: CorralError | None = None
+    names = Names(client)
     shown: list[Operation] = []
     for operation in operations:
         seen = _Latest(operation)
@@ -53,7 +55,7 @@ def finish(
             failed = failed or error
         shown.append(seen.operation)
         if output not in (Output.JSON, Output.YAML) and (failed is None or seen.operation.ended):
-            show_operation(seen.operation, output, dry_run=dry_run)
+            show_operation(seen.operation, output, lambda id: names.of("nodes", id), dry_run=dry_run)
     if output in (Output.JSON, Output.YAML):
         show_document(shown[0] if len(shown) == 1 else shown, output)
     if failed is not None:

@@ -18,6 +18,8 @@ import typer
 from corral.cli.parts.options import Output, on_terminal
 from corral.cli.parts.table import Column, render, render_pairs
 
+Name = Callable[[str], str]
+
 if TYPE_CHECKING:  # help does without the model
     from msgspec import Struct
 
@@ -51,16 +53,17 @@ def show_one(item: Resource, pairs: Callable[[], Sequence[tuple[str, str]]], out
         typer.echo(render_pairs(pairs(), colour=colours()))
 
 
-def show_operation(operation: Operation, output: Output, *, dry_run: bool = False) -> None:
+def show_operation(operation: Operation, output: Output, names: Name, *, dry_run: bool = False) -> None:
+    """`names` gives the name of a node by its id."""
     if output is Output.NAME:
         typer.echo(operation.id)
     elif output in (Output.JSON, Output.YAML):
         show_document(operation, output)
     else:
-        typer.echo(told(operation, dry_run=dry_run))
+        typer.echo(told(operation, names, dry_run=dry_run))
 
 
-def told(operation: Operation, *, dry_run: bool = False) -> str:
+def told(operation: Operation, names: Name, *, dry_run: bool = False) -> str:
     """An operation in one sentence."""
     spec, status = operation.spec, operation.status
     what = f"{spec.target.kind} {spec.target.name}: {spec.verb}"
@@ -69,7 +72,7 @@ def told(operation: Operation, *, dry_run: bool = False) -> str:
     if not operation.ended:
         return f"{what} has begun as {operation.id}"
     took_s = (status.ended_at or operation.created_at) - operation.created_at
-    more = _result(status.result)
+    more = _result(status.result, names)
     return (
         f"{what} {status.state}"
         + (f" in {took_s:.1f} s" if took_s >= 0.05 else "")
@@ -93,5 +96,9 @@ def colours() -> bool:
     return on_terminal() and not os.environ.get("NO_COLOR")
 
 
-def _result(result: dict[str, str | int | float]) -> str:
-    return ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in result.items())
+def _result(result: dict[str, str | int | float], names: Name) -> str:
+    """Of a migration: `from node1 to node2, down for 12 ms`."""
+    if not {"source", "target", "downtime_ms"} <= result.keys():
+        return ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in result.items())
+    way = f"from {names(str(result['source']))} to {names(str(result['target']))}"
+    return f"{way}, down for {float(result['downtime_ms']):.0f} ms"

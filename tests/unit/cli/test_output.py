@@ -12,7 +12,7 @@ from corral.cli.parts.table import Column, render, render_pairs
 from corral.cli.parts.words import age
 from corral.errors import Invalid
 from corral.model.network import Network
-from corral.model.operation import OperationState
+from corral.model.operation import OperationState, Verb
 from corral.model.vm import VMPhase
 from tests.unit.cli.conftest import Corral
 from tests.unit.client.fake_api import FakeApi
@@ -198,11 +198,23 @@ def test_event_watch_prints_a_line_each(api: FakeApi, corral: Corral) -> None:
     assert api.seen[0].query["since"] == ["3"]
 
 
-def test_operations_say_how_they_ended(api: FakeApi, corral: Corral) -> None:
-    moved = an_operation(OperationState.SUCCEEDED, result={"target": "node2", "downtime_ms": 12.5})
+RESULTS = [  # name, result, what is said of it
+    ("none", {}, ""),
+    ("a migration, with names", {"source": "node-1", "target": "node-2", "downtime_ms": 12.4, "total_s": 1.0},
+     " (from node1 to node-2, down for 12 ms)"),
+    ("something new", {"bytes": 3, "ratio": 0.5}, " (bytes 3, ratio 0.5)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("result", "said"), [pytest.param(*row[1:], id=row[0]) for row in RESULTS])
+def test_operations_say_how_they_ended(
+    api: FakeApi, corral: Corral, result: dict[str, Any], said: str
+) -> None:
+    moved = an_operation(OperationState.SUCCEEDED, verb=Verb.MIGRATE, result=result)
+    api.add(NODE)
     api.on("POST", "/vms/web/migrate", moved)
     out = corral("vm", "migrate", "web", "--to", "node2").out
-    assert out == "VM web: create succeeded in 3.2 s (target node2, downtime_ms 12.5)\n"
+    assert out == f"VM web: migrate succeeded in 3.2 s{said}\n"
 
 
 def test_network_without_a_subnet(api: FakeApi, corral: Corral) -> None:
