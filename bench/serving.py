@@ -1,4 +1,4 @@
-"""Serving: a real server in a process of its own, for benches that bring their own agents."""
+"""Serving: a server in a process of its own, for benches."""
 
 import contextlib
 import os
@@ -11,6 +11,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec import Struct
+
+
+class Served(Struct, frozen=True):
+    port: int  # of the API, on loopback
+    token: str  # of an admin
+    pid: int
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -19,32 +27,56 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def server(directory: Path) -> Iterator[tuple[int, str, int]]:
-    """A server on loopback with its data in `directory`: port of the API, admin token, process id."""
-    ports = [free_port() for _ in range(3)]
-    command = [sys.executable, "-m", "corral.cli.main", "server", "run", "--data-dir", str(directory / "server")]
-    for flag, port in zip(("--http", "--link", "--join"), ports, strict=True):
-        command += [flag, f"127.0.0.1:{port}"]
-    command += ["--name", "127.0.0.1", "--context", ""]
-    log = (directory / "server.log").open("w")
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "CORRAL_CONFIG": f"{directory}/config.json"}
-    )
+def real_server(directory: Path) -> Iterator[Served]:
+    """A server with its data in `directory`, without nodes."""
+    http, link, join = (f"127.0.0.1:{free_port()}" for _ in range(3))
+    where = ["--data-dir", f"{directory}/server", "--http", http, "--link", link, "--join", join]
+    with _program(
+        directory, "run", *where, "--name", "127.0.0.1", "--context", "", until="corral_"
+    ) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def demo_server(directory: Path, nodes: int, vms: int) -> Iterator[Served]:
+    """A server with simulated nodes in its own process."""
+    size = ["--nodes", str(nodes), "--vms", str(vms)]
+    with _program(
+        directory, "--demo", "--http", f"127.0.0.1:{free_port()}", *size, until="simulated"
+    ) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def _program(directory: Path, *arguments: str, until: str) -> Iterator[Served]:
+    """`corral server …`, from when it says `until`; ended by SIGTERM."""
+    log = directory / "server.log"
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "corral.cli.main", "server", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, "CORRAL_CONFIG": f"{directory}/config.json"},
+        )
     try:
         assert process.stdout
-        token = ""
+        said = ""
         for line in process.stdout:
-            if found := re.search(r"corral_\S+", line):
-                token = found[0]
+            said += line
+            if until in line:
                 break
-        wait_for(ports[0])
-        yield ports[0], token, process.pid
+        token = re.search(r"corral_\S+", said)
+        assert token, f"the server ended: {log.read_text()[-2000:]}"
+        port = int(arguments[arguments.index("--http") + 1].rpartition(":")[2])
+        _wait_for(port)
+        yield Served(port, token[0], process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(30)
 
 
-def wait_for(port: int, seconds: float = 20.0) -> None:
+def _wait_for(port: int, seconds: float = 20.0) -> None:
     """Until somebody listens there."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from bench.load import Connection, closed_loop, describe, ms
 from bench.machine import machine
-from bench.serving import server
+from bench.serving import real_server
 from corral.agent import identity
 from corral.agent.agent import Agent
 from corral.agent.config import AgentConfig
@@ -104,7 +104,9 @@ class Watcher:
             del self.flipped[str(vm["id"])]  # type: ignore[index]
 
 
-async def measure(directory: Path, port: int, token: str, nodes: int, vms: int, seconds: float) -> dict[str, float]:
+async def measure(
+    directory: Path, port: int, token: str, nodes: int, vms: int, seconds: float
+) -> dict[str, float]:
     connection = Connection("127.0.0.1", port, token)
     hosts = Hosts(directory)
     for number in range(nodes):
@@ -147,8 +149,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     given = parser.parse_args()
     print(machine())
-    with tempfile.TemporaryDirectory() as name, server(Path(name)) as (port, token, _):
-        figures = asyncio.run(run(Path(name), port, token, given))
+    with tempfile.TemporaryDirectory() as name, real_server(Path(name)) as served:
+        figures = asyncio.run(run(Path(name), served.port, served.token, given))
     print(json.dumps(figures))
 
 

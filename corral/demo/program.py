@@ -8,6 +8,7 @@ Start here     main()
 """
 
 import asyncio
+import gc
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -176,6 +177,8 @@ async def furnish(server: Serving, config: DemoConfig) -> list[Agent]:
     for start in range(0, len(documents), BATCH):
         await core.store.commit([Put(r) for r in documents[start : start + BATCH]])
     await core.read_barrier()
+    core.hub.expect_again()
+    gc.freeze()
     world, files = World(clock), SharedFiles(total_bytes=1000 * TiB)
     files.pools[fleet.pool.spec.path] = None
     return [_agent(core, node, world, files, clock) for node in fleet.nodes]

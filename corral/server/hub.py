@@ -113,6 +113,10 @@ class Hub:
         """Seconds since the node was last heard; since the start of this server if it never was."""
         return self.clock.monotonic_s() - self.heard_s.get(node, self.started_s)
 
+    def expect_again(self) -> None:
+        """Nodes that were not heard yet have had no chance until now."""
+        self.started_s = self.clock.monotonic_s()
+
     def facts_of(self, node: NodeId) -> dict[str, float] | None:
         """The node's latest figures, by column (NODE_COLUMNS)."""
         ring = self.facts.get(node)

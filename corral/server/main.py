@@ -9,6 +9,7 @@ Start here     serving()
 """
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -124,6 +125,8 @@ async def _core(config: ServerConfig, clock: Clock, stack: AsyncExitStack) -> tu
     core.forget_image = core.image_store.forget
     await core.start()
     stack.push_async_callback(core.stop)
+    await core.image_store.sweep()
+    gc.freeze()  # what was loaded stays: full collections need not look at it again and again
     return core, authority
 
 

@@ -9,6 +9,7 @@ Start here     play()
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -191,10 +192,8 @@ class Sim:
         return True
 
     async def _serve(self, core: ServerCore, wire: Wire) -> None:
-        try:
+        with contextlib.suppress(CorralError):
             await core.hub.serve(End(wire, wire.down, wire.up))
-        except CorralError:
-            pass
         wire.breaks()
 
     # ---- chaos from outside
