@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from corral.controllers.desk import Seat
+from corral.controllers.desk import LeaderDesk, Seat
 from corral.controllers.operation_plan import judge, looks_again_s
 from corral.model.ids import NodeId
 from corral.model.network import Network
@@ -13,11 +13,18 @@ from corral.model.resource import Resource
 from corral.store.interface import Change
 
 
+NOTE_S = 0.2  # at least so long between two notes of how far an operation is; its end is noted at once
+
+
 class OperationController(Seat):
     """One key an operation that runs."""
 
     name = "operation"
     workers = 16
+
+    def __init__(self, desk: LeaderDesk) -> None:
+        super().__init__(desk)
+        self.noted_s: dict[str, float] = {}  # monotonic time of the last note; only to spare commits
 
     def all_keys(self) -> Iterable[str]:
         return [op.id for op in self.mirror.select(Operation, "phase", "running")]
@@ -42,9 +49,21 @@ class OperationController(Seat):
             return None
         target, now_s = self.mirror.get(op.spec.target.id), self.clock.now_s()
         status = judge(op, target, self._nodes(target), now_s)
-        if status != op.status:
+        if status.ended_at:
+            self.noted_s.pop(key, None)
             await self.desk.replace(op.having(status=status))
-        return None if status.ended_at else looks_again_s(op, status, target, now_s)
+            return None
+        if status != op.status:
+            if (early_s := self._too_early_s(key)) > 0:
+                return early_s
+            self.noted_s[key] = self.clock.monotonic_s()
+            await self.desk.replace(op.having(status=status))
+        return looks_again_s(op, status, target, now_s)
+
+    def _too_early_s(self, key: str) -> float:
+        """Seconds until the next note may be written. A quick operation is written twice: begun and ended."""
+        now_s = self.clock.monotonic_s()
+        return self.noted_s.setdefault(key, now_s) + NOTE_S - now_s
 
     def _nodes(self, target: Resource | None) -> tuple[Node, ...]:
         if not isinstance(target, StoragePool | Network):

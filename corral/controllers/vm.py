@@ -25,7 +25,7 @@ from corral.model.pool import StoragePool
 from corral.model.port import Port
 from corral.model.resource import Resource
 from corral.model.vm import VM, VMPhase, VMStatus
-from corral.model.volume import Volume
+from corral.model.volume import Volume, VolumePhase, VolumeStatus
 from corral.scheduler.placement import Decision, place, why_not
 from corral.store.interface import Change, Put, Remove, Write
 from corral.store.mirror import Mirror
@@ -134,8 +134,11 @@ class VmController(Seat):
 
     async def _take(self, vm: VM, plan: VmPlan, decision: Decision, node: NodeId) -> None:
         """Commit the placement: the VM's node, its new volumes' node, and copies of images noted first."""
+        now_s = self.clock.now_s()
         status = msgspec.structs.replace(
             plan.status,
+            phase=VMPhase.PREPARING,
+            since=now_s,
             node=node,
             traces=tuple(sorted({*plan.status.traces, node})),
             stint=plan.status.stint + 1,
@@ -143,7 +146,7 @@ class VmController(Seat):
         )
         placed = vm.having(status=status)
         volumes = [
-            v.having(status=msgspec.structs.replace(v.status, node=v.spec.node or node))
+            v.having(status=on_node(v.status, v.spec.node or node, now_s))
             for d in vm.spec.disks
             if isinstance(v := self.mirror.get(d.volume), Volume) and v.status.node is None
         ]
@@ -168,6 +171,11 @@ class VmController(Seat):
         else:
             await self._write(vm, plan)
         return None
+
+
+def on_node(status: VolumeStatus, node: NodeId, now_s: float) -> VolumeStatus:
+    """The status of a volume whose node has just been decided on."""
+    return msgspec.structs.replace(status, node=node, phase=VolumePhase.CREATING, since=now_s)
 
 
 def _same_refusal(status: VMStatus, vm: VM) -> bool:
