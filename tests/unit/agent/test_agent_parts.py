@@ -164,7 +164,7 @@ async def test_a_lane_never_works_on_one_key_twice_at_once(rig: Rig) -> None:
     lanes.wake("a")
     lanes.wake("b")
     await rig.passes(1.0)
-    assert working == ["a", "b"], "a wake during a step leads to one more"
+    assert sorted(working) == ["a", "b"], "a wake during a step leads to one more"
     await rig.passes(3)
     assert sorted(done) == ["a", "a", "b", "b"] and lanes.busy == 0
 

@@ -1,0 +1,120 @@
+"""Benches for the contract of hypervisors: two hosts each, simulated or with real libvirtds."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from corral.clock import SystemClock
+from corral.hypervisor.interface import DomainWish, Hypervisor
+from corral.hypervisor.simulated import Pace, SimulatedHypervisor, World
+from corral.model.ids import NetworkId, VmId, VolumeId
+from corral.model.link import DiskAssignment, NicAssignment
+from corral.model.units import MiB
+from tests.lab.boot_sector import BUSY, write_disk
+from tests.lab.libvirtd import Host, hosts
+
+
+class Bench(Protocol):
+    """Two hosts that see the same disks, and what a test may do behind their drivers' backs."""
+
+    addresses: tuple[str, str]  # for migrations
+    nowhere: str  # the address of no host
+    busy: bytes  # typed on a console: keeps the guest's memory changing
+
+    def driver(self, n: int, *, slow: bool = False) -> Hypervisor:
+        """Of host 0 or 1. With `slow`, its migrations take seconds."""
+
+    def disk(self, name: str) -> Path: ...
+
+    def kill_qemu(self, n: int, wish: DomainWish) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def wish_of(bench: Bench, name: str, number: int) -> DomainWish:
+    volume = VolumeId(f"vol-01JC{number:022d}")
+    return DomainWish(
+        vm=VmId(f"vm-01JC{number:022d}"),
+        name=name,
+        generation=1,
+        cpus=1,
+        memory_bytes=32 * MiB,
+        disks=(DiskAssignment(volume=volume, path=str(bench.disk(name)), format="raw", shared=True),),
+        nics=(NicAssignment(network=NetworkId("net-1"), bridge="br0", mac=f"52:54:00:01:00:{number:02x}"),),
+    )
+
+
+class SimulatedBench:
+    """The simulated driver on real time. Disks are real files, so that they can be missed."""
+
+    nowhere, busy = "sim://nowhere", b""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        pace = Pace(
+            start=(0.01, 0.02), guest_boot=(0.1, 0.2), guest_shutdown=(0.05, 0.1), migration_s_min=1.0
+        )
+        self.world = World(SystemClock(), pace)
+        self.hosts = [self.world.add_host("one"), self.world.add_host("two")]
+        self.addresses = (self.hosts[0].address, self.hosts[1].address)
+
+    def driver(self, n: int, *, slow: bool = False) -> Hypervisor:
+        return SimulatedHypervisor(self.hosts[n], file_exists=lambda path: Path(path).exists())
+
+    def disk(self, name: str) -> Path:
+        path = self.folder / f"{name}.raw"
+        path.touch()
+        return path
+
+    def kill_qemu(self, n: int, wish: DomainWish) -> None:
+        self.hosts[n].crash(wish.vm)
+
+    def end(self) -> None:
+        pass
+
+
+class LibvirtBench:
+    """The real driver."""
+
+    busy = BUSY
+
+    def __init__(self, folder: Path, made: list[Host]) -> None:
+        self.folder, self.hosts = folder, made
+        self.addresses = (made[0].address, made[1].address)
+        self.nowhere = made[0].address.rpartition(".")[0] + ".99"
+
+    def driver(self, n: int, *, slow: bool = False) -> Hypervisor:
+        from corral.hypervisor.libvirt.driver import LibvirtHypervisor
+        from corral.hypervisor.libvirt.migration import Route
+
+        host = self.hosts[n]
+        route = Route(trust_shared=True, bandwidth_bytes_s=MiB if slow else 0)
+        return LibvirtHypervisor(
+            host.uri, SystemClock(), root=host.files, route=route, migration_address=host.address
+        )
+
+    def disk(self, name: str) -> Path:
+        path = self.folder / f"{name}.raw"
+        write_disk(path)
+        return path
+
+    def kill_qemu(self, n: int, wish: DomainWish) -> None:
+        pid = self.hosts[n].qemu_pid(wish.name)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        pass
+
+
+@contextmanager
+def bench(kind: str, folder: Path) -> Iterator[Bench]:
+    """A bench of this kind: "simulated" or "libvirt"."""
+    if kind == "simulated":
+        yield SimulatedBench(folder)
+    else:
+        with hosts(2, folder) as made:
+            yield LibvirtBench(folder, made)

@@ -1,0 +1,305 @@
+"""What every hypervisor driver keeps to: hypervisor/interface.py, by example."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from msgspec.structs import replace
+
+from corral.hypervisor.interface import (
+    Console,
+    Domain,
+    DomainEvent,
+    DomainWish,
+    Hypervisor,
+    HypervisorFailed,
+    MigrationCancelled,
+    MigrationFailed,
+)
+from corral.model.ids import VmId
+from corral.model.vm import DomainState, Guest, StopReason
+from tests.contract import hypervisors
+from tests.contract.hypervisors import Bench
+from tests.lab.libvirtd import why_not
+
+NUMBERS = count(1)
+REAL = [pytest.mark.lab, pytest.mark.skipif(bool(why_not()), reason=why_not())]
+
+
+@pytest.fixture(scope="module", params=["simulated", pytest.param("libvirt", marks=REAL)])
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder: Path = tmp_path_factory.mktemp("bench")
+    with hypervisors.bench(request.param, folder) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def one(bench: Bench) -> AsyncIterator[Hypervisor]:
+    async for driver in opened(bench.driver(0)):
+        yield driver
+
+
+@pytest_asyncio.fixture
+async def slow(bench: Bench) -> AsyncIterator[Hypervisor]:
+    async for driver in opened(bench.driver(0, slow=True)):
+        yield driver
+
+
+@pytest_asyncio.fixture
+async def two(bench: Bench) -> AsyncIterator[Hypervisor]:
+    async for driver in opened(bench.driver(1)):
+        yield driver
+
+
+async def opened(driver: Hypervisor) -> AsyncIterator[Hypervisor]:
+    """The driver, open; afterwards nothing of Corral's is left on its host."""
+    await driver.open()
+    yield driver
+    async with asyncio.timeout(60):
+        for vm in await driver.look():
+            await driver.destroy(vm)
+            await driver.undefine(vm)
+        await driver.close()
+
+
+@pytest.fixture
+def wish(bench: Bench, request: pytest.FixtureRequest) -> DomainWish:
+    number = next(NUMBERS)
+    return hypervisors.wish_of(bench, f"web{number}", number)
+
+
+async def until(driver: Hypervisor, vm: VmId, holds: Callable[[Domain | None], bool]) -> Domain | None:
+    """The domain, once it is so."""
+    async with asyncio.timeout(20):
+        while True:
+            if holds(domain := (await driver.look()).get(vm)):
+                return domain
+            await asyncio.sleep(0.02)
+
+
+def is_in(state: DomainState) -> Callable[[Domain | None], bool]:
+    return lambda domain: domain is not None and domain.state is state
+
+
+async def stopped(driver: Hypervisor, vm: VmId) -> StopReason:
+    domain = await until(driver, vm, is_in(DomainState.STOPPED))
+    assert domain
+    return domain.reason
+
+
+async def hears(console: Console, text: bytes) -> None:
+    """Type until it is echoed: a guest that still boots does not hear."""
+    heard = b""
+
+    async def listen() -> None:
+        nonlocal heard
+        while text not in heard:
+            heard += await console.read()
+
+    async with asyncio.timeout(20):
+        listener = asyncio.create_task(listen())
+        while not listener.done():
+            await console.write(text)
+            await asyncio.wait([listener], timeout=0.3)
+
+
+async def runs(driver: Hypervisor, wish: DomainWish) -> None:
+    """Defined, started, and its guest listens."""
+    await driver.define(wish)
+    await driver.start(wish.vm)
+    console = await driver.console(wish.vm)
+    await hears(console, b"hello")
+    await console.close()
+
+
+# ---- define, start, stop
+
+
+async def test_life_and_repeated_calls(one: Hypervisor, wish: DomainWish) -> None:
+    assert wish.vm not in await one.look()
+    for _ in range(2):
+        await one.define(wish)
+    expected = Domain(vm=wish.vm, name=wish.name, state=DomainState.STOPPED, generation=1)
+    assert (await one.look())[wish.vm] == expected
+    for _ in range(2):
+        await one.start(wish.vm)
+    assert (await one.look())[wish.vm] == replace(expected, state=DomainState.RUNNING)
+    for _ in range(2):
+        await one.destroy(wish.vm)
+    assert await stopped(one, wish.vm) is StopReason.DESTROYED
+    for _ in range(2):
+        await one.undefine(wish.vm)
+    assert wish.vm not in await one.look()
+
+
+async def test_a_guest_that_is_asked_shuts_down(one: Hypervisor, wish: DomainWish) -> None:
+    await runs(one, wish)
+    for _ in range(2):
+        with suppress(HypervisorFailed):  # the second may come when it is off already
+            await one.shutdown(wish.vm)
+    assert await stopped(one, wish.vm) is StopReason.SHUTDOWN
+
+
+async def test_a_killed_qemu_is_a_crash_and_can_be_started_again(
+    bench: Bench, one: Hypervisor, wish: DomainWish
+) -> None:
+    await runs(one, wish)
+    bench.kill_qemu(0, wish)
+    assert await stopped(one, wish.vm) is StopReason.CRASHED
+    await one.start(wish.vm)
+    assert (await one.look())[wish.vm].state is DomainState.RUNNING
+
+
+async def test_defined_anew_it_keeps_running(one: Hypervisor, wish: DomainWish) -> None:
+    await runs(one, wish)
+    await one.define(replace(wish, generation=2, cpus=2))
+    domain = (await one.look())[wish.vm]
+    assert (domain.state, domain.generation) == (DomainState.RUNNING, 2)
+    await one.destroy(wish.vm)
+    assert (await one.look())[wish.vm].generation == 2
+
+
+async def test_what_is_not_there_can_not_be_started(one: Hypervisor, wish: DomainWish) -> None:
+    with pytest.raises(HypervisorFailed):
+        await one.start(wish.vm)
+    await one.destroy(wish.vm)
+    await one.undefine(wish.vm)
+    await one.cancel_migration(wish.vm)
+    assert await one.migration(wish.vm) is None
+
+
+async def test_a_start_without_its_disk_fails_and_says_so(one: Hypervisor, wish: DomainWish) -> None:
+    await one.define(wish)
+    await asyncio.to_thread(Path(wish.disks[0].path).unlink)
+    with pytest.raises(HypervisorFailed, match=rf"{wish.name}\.raw"):
+        await one.start(wish.vm)
+    assert (await one.look())[wish.vm].state is DomainState.STOPPED
+
+
+async def test_events_say_look_again(one: Hypervisor, wish: DomainWish) -> None:
+    events = one.events()
+    heard: list[DomainEvent] = []
+
+    async def listen() -> None:
+        async for event in events:
+            heard.append(event)
+
+    listener = asyncio.create_task(listen())
+    await asyncio.sleep(0.05)
+    await one.define(wish)
+    for act in (one.start, one.destroy, one.undefine):
+        before = len(heard)
+        await act(wish.vm)
+        async with asyncio.timeout(5):
+            while True:
+                if any(event.vm == wish.vm for event in heard[before:]):
+                    break
+                await asyncio.sleep(0.01)
+    listener.cancel()
+
+
+# ---- guest, facts, console
+
+
+async def test_only_running_vms_have_facts(one: Hypervisor, wish: DomainWish) -> None:
+    await one.define(wish)
+    assert wish.vm not in await one.facts()
+    await runs(one, wish)
+    facts = (await one.facts())[wish.vm]
+    assert facts.memory_bytes > 0 and facts.cpu_s > 0
+
+
+async def test_a_guest_that_does_not_run_is_not_up(one: Hypervisor, wish: DomainWish) -> None:
+    await one.define(wish)
+    with suppress(HypervisorFailed):
+        assert await one.guest(wish.vm) == Guest()
+
+
+async def test_one_console_at_a_time(one: Hypervisor, wish: DomainWish) -> None:
+    await one.define(wish)
+    with pytest.raises(HypervisorFailed):
+        await one.console(wish.vm)
+    await one.start(wish.vm)
+    first = await one.console(wish.vm)
+    second = await one.console(wish.vm)
+    async with asyncio.timeout(5):
+        while await first.read():
+            pass
+    await hears(second, b"echo")
+    await one.destroy(wish.vm)
+    async with asyncio.timeout(5):
+        while await second.read():
+            pass
+    for console in (first, second, second):
+        await console.close()
+
+
+async def test_inventory(bench: Bench, one: Hypervisor) -> None:
+    inventory = await one.inventory()
+    assert inventory.cpus > 0 and inventory.memory_bytes > 0
+    assert inventory.migration_address == bench.addresses[0]
+    assert inventory == await one.inventory(), "it is sent when it changes, so it must not by itself"
+
+
+# ---- migration
+
+
+async def test_a_migration_hands_over(
+    bench: Bench, one: Hypervisor, two: Hypervisor, wish: DomainWish
+) -> None:
+    await runs(one, wish)
+    for _ in range(2):
+        await two.prepare_incoming(wish)
+    async with asyncio.timeout(60):
+        figures = await one.migrate(wish.vm, bench.addresses[1], wish=wish)
+    assert figures.progress == 1.0 and figures.total_s > 0 and figures.downtime_ms > 0
+    assert wish.vm not in await one.look() and await one.migration(wish.vm) is None
+    domain = (await two.look())[wish.vm]
+    assert (domain.state, domain.persistent, domain.generation) == (DomainState.RUNNING, True, 1)
+    console = await two.console(wish.vm)
+    await hears(console, b"arrived")
+    await console.close()
+
+
+async def test_a_migration_to_nowhere_leaves_it_running(
+    bench: Bench, one: Hypervisor, wish: DomainWish
+) -> None:
+    await runs(one, wish)
+    with pytest.raises(MigrationFailed):
+        async with asyncio.timeout(120):
+            await one.migrate(wish.vm, bench.nowhere, wish=wish)
+    assert (await one.look())[wish.vm].state is DomainState.RUNNING
+
+
+async def test_a_cancelled_migration_leaves_it_running(
+    bench: Bench, slow: Hypervisor, two: Hypervisor, wish: DomainWish
+) -> None:
+    await runs(slow, wish)
+    if bench.busy:
+        console = await slow.console(wish.vm)
+        await console.write(bench.busy)
+        await console.close()
+    await two.prepare_incoming(wish)
+    moving = asyncio.create_task(slow.migrate(wish.vm, bench.addresses[1], wish=wish))
+    async with asyncio.timeout(10):
+        while True:
+            if await slow.migration(wish.vm):
+                break
+            await asyncio.sleep(0.02)
+    await slow.cancel_migration(wish.vm)
+    with pytest.raises(MigrationCancelled):
+        await asyncio.wait_for(moving, timeout=30)
+    assert (await slow.look())[wish.vm].state is DomainState.RUNNING
+    assert await slow.migration(wish.vm) is None
+    await until(two, wish.vm, lambda domain: domain is None)
+
+
+async def test_what_does_not_run_does_not_migrate(bench: Bench, one: Hypervisor, wish: DomainWish) -> None:
+    await one.define(wish)
+    with pytest.raises(HypervisorFailed):
+        await one.migrate(wish.vm, bench.addresses[1], wish=wish)
+    assert (await one.look())[wish.vm].state is DomainState.STOPPED
