@@ -8,7 +8,6 @@ Start here     main()
 """
 
 import asyncio
-import gc
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -35,7 +34,7 @@ from corral.proto.lanes import Ended
 from corral.server import assignments
 from corral.server.config import ServerConfig
 from corral.server.core import ServerCore
-from corral.server.main import Serving, serving
+from corral.server.main import Serving, prepare_interpreter, serving
 from corral.storage.simulated import Files, SharedFiles, SimulatedStorage
 from corral.store.interface import Put
 
@@ -160,6 +159,7 @@ async def run(config: DemoConfig) -> None:
         async with serving(server_config) as server, asyncio.TaskGroup() as group:
             _say(f"Admin token: {server.admin_token}")
             agents = await furnish(server, config)
+            prepare_interpreter()
             for agent in agents:
                 group.create_task(agent.run(), name=f"agent {agent.node}")
             _say(
@@ -178,7 +178,6 @@ async def furnish(server: Serving, config: DemoConfig) -> list[Agent]:
         await core.store.commit([Put(r) for r in documents[start : start + BATCH]])
     await core.read_barrier()
     core.hub.expect_again()
-    gc.freeze()
     world, files = World(clock), SharedFiles(total_bytes=1000 * TiB)
     files.pools[fleet.pool.spec.path] = None
     return [_agent(core, node, world, files, clock) for node in fleet.nodes]
