@@ -1,12 +1,13 @@
 """A guest of 512 bytes: it echoes its serial line, powers off when asked, and can keep its memory busy.
 
-What it does    prints "R" once it runs; echoes what it gets on COM1; "q" and the power button switch it off;
-                "d" makes it write to its memory without end (and stop listening), which slows a migration down
+What it does    prints "R" once it runs; echoes what it gets on COM1; OFF and the power button switch it off;
+                BUSY makes it write to its memory without end (and stop listening), which slows a migration down
 Source          16-bit code written by hand; ports as in QEMU's q35: COM1 at 0x3f8, ACPI's PM1 block at 0x600
 """
 
 from pathlib import Path
 
+OFF, BUSY = b"\x11", b"\x04"  # control characters, so that any word is echoed whole
 COM1, COM1_STATUS = 0x3F8, 0x3FD
 PM1_STATUS, PM1_ENABLE, PM1_CONTROL = 0x600, 0x602, 0x604
 
@@ -58,9 +59,9 @@ def boot_sector() -> bytes:
     a.put(0xEC, 0xA8, 0x01)  # in al, dx; test al, 1
     a.jump(JZ, "idle")
     a.port(COM1)
-    a.put(0xEC, 0x3C, ord("q"))  # in al, dx; cmp al, 'q'
+    a.put(0xEC, 0x3C, OFF[0])  # in al, dx; cmp al, OFF
     a.jump(JZ, "off")
-    a.put(0x3C, ord("d"))
+    a.put(0x3C, BUSY[0])
     a.jump(JZ, "dirty")
     a.put(0x88, 0xC3)  # mov bl, al
     a.label("send")

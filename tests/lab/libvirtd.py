@@ -53,6 +53,14 @@ while True:
     except ChildProcessError:
         time.sleep(0.05)
 """
+REMOVE = """\
+read _ # ends with whoever holds the other end, however that one ends
+for file in {folder}/h*/run/qemu/*.pid {folder}/h*/*.pid; do
+  [ -s "$file" ] && kill -9 "$(cat "$file")"
+done
+for netns in {namespaces}; do ip netns del "$netns"; done
+for link in {links}; do ip link del "$link"; done
+"""
 
 
 def why_not() -> str:
@@ -151,12 +159,6 @@ class Host:
     def qemu_pid(self, domain: str) -> int | None:
         return pid_in(self.root / f"run/qemu/{domain}.pid")
 
-    def stop(self) -> None:
-        for file in sorted((self.root / "run/qemu").glob("*.pid")):
-            end(pid_in(file))
-        for name in ("libvirtd.pid", "virtlogd.pid", "holder.pid"):
-            end(pid_in(self.root / name))
-
 
 @contextmanager
 def hosts(count: int, directory: Path) -> Iterator[list[Host]]:
@@ -164,24 +166,33 @@ def hosts(count: int, directory: Path) -> Iterator[list[Host]]:
     mark, third = os.getpid() % 10**6, os.getpid() % 250
     bridge = f"clb{mark}"
     made = [Host(f"clh{mark}-{n}", directory / f"h{n}", f"10.79.{third}.{n}") for n in range(1, count + 1)]
+    outer = [f"cl{mark}-{n}" for n in range(count)]
+    remover = _remover(directory, [host.name for host in made], [*outer, bridge])
     try:
         run("ip", "link", "add", bridge, "type", "bridge")
         run("ip", "link", "set", bridge, "up")
-        for n, host in enumerate(made):
-            outer = f"cl{mark}-{n}"
+        for link, host in zip(outer, made, strict=True):
             run("ip", "netns", "add", host.name)
-            run("ip", "link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", host.name)
-            run("ip", "link", "set", outer, "master", bridge, "up")
+            run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", host.name)
+            run("ip", "link", "set", link, "master", bridge, "up")
             run("ip", "-n", host.name, "addr", "add", f"{host.address}/24", "dev", "eth0")
-            for link in ("eth0", "lo"):
-                run("ip", "-n", host.name, "link", "set", link, "up")
+            for inner in ("eth0", "lo"):
+                run("ip", "-n", host.name, "link", "set", inner, "up")
             run("ip", "-n", host.name, "link", "add", "br0", "type", "bridge")
             run("ip", "-n", host.name, "link", "set", "br0", "up")
             host.start()
         yield made
     finally:
-        for n, host in enumerate(made):
-            host.stop()
-            subprocess.run(["ip", "link", "del", f"cl{mark}-{n}"], capture_output=True)
-            subprocess.run(["ip", "netns", "del", host.name], capture_output=True)
-        subprocess.run(["ip", "link", "del", bridge], capture_output=True)
+        remover.communicate(timeout=30)
+
+
+def _remover(folder: Path, namespaces: list[str], links: list[str]) -> "subprocess.Popen[bytes]":
+    """A process that removes all of it once its input ends: here, or because this process was killed."""
+    script = REMOVE.format(folder=folder, namespaces=" ".join(namespaces), links=" ".join(links))
+    return subprocess.Popen(
+        ["sh", "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -28,7 +28,7 @@ from corral.model.link import DiskAssignment, NicAssignment
 from corral.model.node import AcceleratorKind
 from corral.model.units import MiB
 from corral.model.vm import DomainState, StopReason
-from tests.lab.boot_sector import write_disk
+from tests.lab.boot_sector import BUSY, write_disk
 from tests.lab.libvirtd import Host, hosts, why_not
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(bool(why_not()), reason=why_not())]
@@ -412,7 +412,10 @@ async def slow_move(lab: Lab, wish: DomainWish) -> tuple[LibvirtHypervisor, "asy
     await slow.open()
     await running(slow, wish)
     console = await slow.console(wish.vm)
-    await console.write(b"d")
+    await console.write(b"=" + BUSY)
+    async with asyncio.timeout(10):
+        while b"=" not in await console.read():  # closing at once could lose what is on its way
+            pass
     await console.close()
     task: asyncio.Task[object] = asyncio.create_task(slow.migrate(wish.vm, lab.hosts[1].address, wish=wish))
     async with asyncio.timeout(20):

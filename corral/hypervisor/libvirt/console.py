@@ -52,6 +52,10 @@ class SerialConsole:
         self._held = False  # reading is off until the reader has caught up
         self._writing = asyncio.Lock()
 
+    @property
+    def has_ended(self) -> bool:
+        return self._ended
+
     async def begin(self) -> None:
         await self._on_stream(lambda: self._stream.eventAddCallback(READ_EVENTS, self._happened, None))
 

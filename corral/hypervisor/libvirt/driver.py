@@ -10,7 +10,6 @@ Start here     LibvirtHypervisor.look()
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -32,17 +31,17 @@ from corral.hypervisor.interface import (
 from corral.hypervisor.libvirt import domains
 from corral.hypervisor.libvirt.connection import Connection, Pool
 from corral.hypervisor.libvirt.console import SerialConsole, open_stream
-from corral.hypervisor.libvirt.domain_xml import HostProfile, build_domain_xml, serial_log
+from corral.hypervisor.libvirt.domain_xml import build_domain_xml, serial_log
 from corral.hypervisor.libvirt.events import Happening, Kind, Subscribers, watch
 from corral.hypervisor.libvirt.guest import ask_guest
+from corral.hypervisor.libvirt.host import Host, remove_logs, takes_direct_io
 from corral.hypervisor.libvirt.identity import Identities, Identity, domain_uuid
-from corral.hypervisor.libvirt.inventory import Capabilities, parse_capabilities, read_inventory
 from corral.hypervisor.libvirt.migration import Route
 from corral.hypervisor.libvirt.moves import Moves
 from corral.hypervisor.libvirt.probe import Probe
 from corral.hypervisor.libvirt.states import domain_state, stop_reason
 from corral.model.ids import VmId
-from corral.model.node import Accelerator, Inventory
+from corral.model.node import Inventory
 from corral.model.vm import DomainState, Guest, StopReason
 
 T = TypeVar("T")
@@ -78,16 +77,15 @@ class LibvirtHypervisor:
         root               of the host's files: /proc, /sys, disks
         validate           let libvirt hold each definition to its schema
         """
-        self._clock, self._root = clock, root
         self._migration_address = migration_address
         self._serial_log_dir, self._validate = serial_log_dir, validate
-        self._probe = probe or Probe(clock, state_dir / "accelerator.json" if state_dir else None)
         self._connection = Connection(
             uri, clock, prepare=self._watch, on_up=self._on_up, on_down=self._on_down
         )
+        probe = probe or Probe(clock, state_dir / "accelerator.json" if state_dir else None)
+        self._host = Host(self._connection, probe, root, serial_log_dir)
         self._identities = Identities()
         self._subscribers = Subscribers()
-        self._capabilities: Capabilities | None = None
         self._moves = Moves(self._connection, route or Route())
         self._consoles: dict[str, SerialConsole] = {}  # by UUID
         self._never_ran: set[str] = (
@@ -150,7 +148,7 @@ class LibvirtHypervisor:
         """Events were missed, libvirtd may be another version, and each VM another than it was."""
         before = self._identities.vms()
         self._identities.clear()
-        self._capabilities = None
+        self._host.forget()
         self._spawn(self._tell_of_all(before))
 
     async def _tell_of_all(self, before: tuple[VmId, ...]) -> None:
@@ -224,49 +222,27 @@ class LibvirtHypervisor:
         )
 
     async def inventory(self) -> Inventory:
-        document, hypervisor, rows = await self._connection.call(
-            "inventory", "read capabilities", _capabilities
-        )
-        self._capabilities = capabilities = parse_capabilities(document)
+        plain = await self._host.inventory()
+        rows = await self._connection.call("look", "list domains", domains.list_domains)
         await self._identify([row.uuid for row in rows if not self._identities.is_known(row.uuid)])
-        plain = await asyncio.to_thread(read_inventory, capabilities, hypervisor, self._root)
+        foreign = sorted(row.name for row in rows if self._identities.get(row.uuid) is None)
         return msgspec.structs.replace(
-            plain,
-            accelerator=await self._accelerator(capabilities),
-            migration_address=self._migration_address,
-            domains=tuple(sorted(row.name for row in rows if self._identities.get(row.uuid) is None)),
-        )
-
-    async def _accelerator(self, capabilities: Capabilities) -> Accelerator:
-        if not capabilities.offers_kvm:
-            return Accelerator(reason="libvirt does not offer KVM here")
-        return await self._probe.verdict(capabilities.emulator)
-
-    async def _profile(self) -> HostProfile:
-        if self._capabilities is None:
-            document, _, _ = await self._connection.call("inventory", "read capabilities", _capabilities)
-            self._capabilities = parse_capabilities(document)
-        capabilities = self._capabilities
-        accelerator = await self._accelerator(capabilities)
-        return HostProfile(
-            accelerator=accelerator.kind,
-            emulator=capabilities.emulator,
-            machine=capabilities.machine,
-            architecture=capabilities.architecture,
-            serial_log_dir=self._serial_log_dir,
+            plain, migration_address=self._migration_address, domains=tuple(foreign)
         )
 
     # ---- a VM's life
 
     async def define(self, wish: DomainWish) -> None:
-        host = await self._profile()
+        host = await self._host.profile()
         uuid = domain_uuid(wish.vm)
         flags = libvirt.VIR_DOMAIN_DEFINE_VALIDATE if self._validate else 0
 
         def work(connection: libvirt.virConnect) -> bool:
             kept = domains.name_in_use(connection, uuid)
             name = kept or domains.free_name(connection, wish, uuid)
-            buffered = frozenset(disk.path for disk in wish.disks if not takes_direct_io(self._at(disk.path)))
+            buffered = frozenset(
+                disk.path for disk in wish.disks if not takes_direct_io(self._host.at(disk.path))
+            )
             connection.defineXMLFlags(build_domain_xml(wish, host, name=name, buffered=buffered), flags)
             return kept is None
 
@@ -302,11 +278,7 @@ class LibvirtHypervisor:
         await self._call(vm, f"undefine {vm}", lambda c: domains.undefine(c, uuid))
         self._never_ran.discard(uuid)
         if self._serial_log_dir:
-            await asyncio.to_thread(_remove_logs, self._at(serial_log(vm, self._serial_log_dir)))
-
-    def _at(self, path: str) -> Path:
-        """A path of the host's."""
-        return self._root / path.lstrip("/")
+            await asyncio.to_thread(remove_logs, self._host.at(serial_log(vm, self._serial_log_dir)))
 
     async def _call(
         self,
@@ -323,19 +295,12 @@ class LibvirtHypervisor:
     # ---- live migration
 
     async def prepare_incoming(self, wish: DomainWish) -> None:
-        missing = await asyncio.to_thread(self._missing, wish)
+        missing = await asyncio.to_thread(self._host.missing, wish)
         if missing:
             raise MigrationFailed(f"{wish.name} can't come here: {missing}", vm=wish.vm)
         await self._call(
             wish.vm, f"prepare for {wish.name}", lambda c: domains.make_way(c, wish, domain_uuid(wish.vm))
         )
-
-    def _missing(self, wish: DomainWish) -> str:
-        """What of the VM's surroundings is not here; empty: nothing."""
-        paths = [disk.path for disk in wish.disks] + ([wish.seed_path] if wish.seed_path else [])
-        lacking = [path for path in paths if not self._at(path).exists()]
-        lacking += [nic.bridge for nic in wish.nics if not self._at(f"/sys/class/net/{nic.bridge}").exists()]
-        return f"there is no {', '.join(lacking)}" if lacking else ""
 
     async def migrate(self, vm: VmId, peer_address: str, *, wish: DomainWish) -> MigrationProgress:
         figures = await self._moves.migrate(vm, peer_address, wish)
@@ -359,37 +324,9 @@ class LibvirtHypervisor:
         console = SerialConsole(stream, self._connection, lane)
         if (older := self._consoles.pop(uuid, None)) is not None:
             older.end()
-        self._consoles[uuid] = console
+        self._consoles = {u: c for u, c in self._consoles.items() if not c.has_ended} | {uuid: console}
         await console.begin()
         return console
-
-
-def takes_direct_io(path: Path) -> bool:
-    """Whether the file can be opened around the page cache (tmpfs could not before Linux 6.6). No file: assume so."""
-    try:
-        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT))
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
-
-
-def _capabilities(connection: libvirt.virConnect) -> tuple[str, str, tuple[domains.Row, ...]]:
-    versions = f"QEMU {_version(connection.getVersion())}, libvirt {_version(connection.getLibVersion())}"
-    return connection.getCapabilities(), versions, domains.list_domains(connection)
-
-
-def _version(number: int) -> str:
-    """9000000 is 9.0.0."""
-    return f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}"
-
-
-def _remove_logs(log: Path) -> None:
-    """The log and what virtlogd rotated out of it."""
-    with suppress(OSError):
-        for file in log.parent.glob(f"{log.name}*"):
-            file.unlink(missing_ok=True)
 
 
 async def _unless_gone(work: Coroutine[None, None, None]) -> None:

@@ -178,3 +178,16 @@ def test_counters_that_step_back() -> None:
 def test_unreadable_text() -> None:
     assert cpu_ticks("") == (0, 0)
     assert pressure("nonsense") == 0.0
+
+
+def test_direct_io_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("libvirt")
+    from corral.hypervisor.libvirt import host
+
+    assert host.takes_direct_io(tmp_path / "not there yet")
+
+    def refuse(*_: object) -> int:
+        raise OSError(22, "Invalid argument")  # as tmpfs answered O_DIRECT before Linux 6.6
+
+    monkeypatch.setattr(host.os, "open", refuse)
+    assert not host.takes_direct_io(tmp_path)

@@ -1,0 +1,110 @@
+"""Host: the machine around the domains, as the driver has to know it.
+
+In this room   Host: capabilities, asked once a connection; the accelerator's verdict; files and links of the host
+Comes in       a connection; `root`, which is / but for tests and for hosts that are namespaces
+Goes out       Inventory, HostProfile
+Always true    a definition uses KVM only where libvirt offers it and the trial succeeded
+Next door      inventory.py parses, probe.py tries
+Start here     Host.profile()
+"""
+
+import asyncio
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import libvirt
+from msgspec.structs import replace
+
+from corral.hypervisor.interface import DomainWish
+from corral.hypervisor.libvirt.connection import Connection
+from corral.hypervisor.libvirt.domain_xml import HostProfile
+from corral.hypervisor.libvirt.inventory import Capabilities, parse_capabilities, read_inventory
+from corral.hypervisor.libvirt.probe import Probe
+from corral.model.node import Accelerator, Inventory
+
+CAPABILITIES_S_MAX: Final = (
+    120.0  # the first time libvirtd runs every QEMU there is: 8 s alone, more on a busy host
+)
+
+
+class Host:
+    """What is asked seldom, and remembered until libvirtd may be another."""
+
+    def __init__(self, connection: Connection, probe: Probe, root: Path, serial_log_dir: str) -> None:
+        self._connection, self._probe = connection, probe
+        self._root, self._serial_log_dir = root, serial_log_dir
+        self._capabilities: Capabilities | None = None
+
+    def forget(self) -> None:
+        """After a reconnect: libvirtd or QEMU may have been upgraded."""
+        self._capabilities = None
+
+    async def inventory(self) -> Inventory:
+        """Fresh, but for the accelerator's trial."""
+        capabilities, versions = await self._ask()
+        plain = await asyncio.to_thread(read_inventory, capabilities, versions, self._root)
+        return replace(plain, accelerator=await self._accelerator(capabilities))
+
+    async def profile(self) -> HostProfile:
+        capabilities = self._capabilities or (await self._ask())[0]
+        accelerator = await self._accelerator(capabilities)
+        return HostProfile(
+            accelerator=accelerator.kind,
+            emulator=capabilities.emulator,
+            machine=capabilities.machine,
+            architecture=capabilities.architecture,
+            serial_log_dir=self._serial_log_dir,
+        )
+
+    def at(self, path: str) -> Path:
+        """A path of the host's."""
+        return self._root / path.lstrip("/")
+
+    def missing(self, wish: DomainWish) -> str:
+        """Blocking. What of the VM's surroundings is not here, in words; empty: nothing."""
+        paths = [disk.path for disk in wish.disks] + ([wish.seed_path] if wish.seed_path else [])
+        lacking = [path for path in paths if not self.at(path).exists()]
+        lacking += [nic.bridge for nic in wish.nics if not self.at(f"/sys/class/net/{nic.bridge}").exists()]
+        return f"there is no {', '.join(lacking)}" if lacking else ""
+
+    async def _ask(self) -> tuple[Capabilities, str]:
+        document, versions = await self._connection.call(
+            "capabilities", "read capabilities", _capabilities, timeout_s=CAPABILITIES_S_MAX
+        )
+        self._capabilities = parse_capabilities(document)
+        return self._capabilities, versions
+
+    async def _accelerator(self, capabilities: Capabilities) -> Accelerator:
+        if not capabilities.offers_kvm:
+            return Accelerator(reason="libvirt does not offer KVM here")
+        return await self._probe.verdict(capabilities.emulator)
+
+
+def takes_direct_io(path: Path) -> bool:
+    """Whether the file can be opened around the page cache (tmpfs could not before Linux 6.6). No file: assume so."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT))
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def remove_logs(log: Path) -> None:
+    """Blocking. The log of a console, and what virtlogd rotated out of it."""
+    with suppress(OSError):
+        for file in log.parent.glob(f"{log.name}*"):
+            file.unlink(missing_ok=True)
+
+
+def _capabilities(connection: libvirt.virConnect) -> tuple[str, str]:
+    versions = f"QEMU {_version(connection.getVersion())}, libvirt {_version(connection.getLibVersion())}"
+    return connection.getCapabilities(), versions
+
+
+def _version(number: int) -> str:
+    """Of 9000000: 9.0.0."""
+    return f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}"
