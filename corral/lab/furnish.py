@@ -16,7 +16,8 @@ from corral.client.contexts import Contexts
 from corral.errors import CorralError
 from corral.lab.host import LabFailed, wait_for
 from corral.lab.plan import GUEST_BRIDGE, POOL_LOCAL, POOL_SHARED, LabPlan
-from corral.model.node import NodePhase
+from corral.model.ids import NodeId
+from corral.model.node import Node, NodePhase
 
 NETWORK: Final = "default"
 READY_S_MAX: Final = 40.0
@@ -82,10 +83,17 @@ def ready_nodes(client: Client) -> frozenset[str]:
         node.name
         for node in client.nodes.list()
         if node.status.phase is NodePhase.READY
-        and all(node.status.pools[p.id].ready for p in pools if p.id in node.status.pools)
-        and all(p.id in node.status.pools for p in pools)
-        and all(n.id in node.status.networks and node.status.networks[n.id].ready for n in networks)
+        and all(p.id in node.status.pools and node.status.pools[p.id].ready for p in pools if p.on(_id(node)))
+        and all(
+            n.id in node.status.networks and node.status.networks[n.id].ready
+            for n in networks
+            if n.on(_id(node))
+        )
     )
+
+
+def _id(node: Node) -> NodeId:
+    return NodeId(node.id)
 
 
 def wait_for_server(plan: LabPlan, timeout_s: float = 30.0) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from corral.lab import furnish, guest
 from corral.lab.lab import Lab
-from corral.lab.plan import LabPlan
+from tests.lab.places import a_plan
 from tests.lab.world import IMAGE, World
 
 PROGRAMS = (
@@ -25,7 +25,6 @@ PROGRAMS = (
     "dnsmasq",
 )
 HERE = Path(__file__).parent
-LAB = {"bridge": "ctest0", "prefix": "10.79.0", "port": 18440}  # beside a demo, should one run
 
 
 def obstacle() -> str:
@@ -58,7 +57,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
 @pytest.fixture(scope="session")
 def corral_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Three nodes and a server, up."""
-    lab = Lab(LabPlan(nodes=3, dir=tmp_path_factory.mktemp("lab") / "lab", **LAB), tell=print)
+    lab = Lab(a_plan(tmp_path_factory.mktemp("lab") / "lab", nodes=3), tell=print)
     try:
         lab.up()
         yield lab

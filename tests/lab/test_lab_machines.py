@@ -11,12 +11,14 @@ from corral.lab import programs, wires
 from corral.lab.host import LabFailed
 from corral.lab.lab import Lab
 from corral.lab.plan import LabPlan
+from tests.lab.places import a_plan
 
 
-def leftovers(bridge: str, dir: Path) -> list[str]:
+def leftovers(plan: LabPlan) -> list[str]:
     """Everything on this machine that bears the lab's name or lies in its directory."""
-    found = [f"link {name}" for name in wires.links() if name.startswith(bridge)]
-    found += [f"namespace {name}" for name in wires.namespaces() if name.startswith(bridge)]
+    bridge, dir = plan.bridge, plan.dir
+    found = [f"link {name}" for name in wires.links() if name == bridge or name.startswith(f"{bridge}n")]
+    found += [f"namespace {name}" for name in wires.namespaces() if name.startswith(f"{bridge}-")]
     found += [f"file {dir}"] if dir.exists() else []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -35,9 +37,7 @@ def leftovers(bridge: str, dir: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Two nodes with libvirt, no server and no agents."""
-    plan = LabPlan(
-        nodes=2, dir=tmp_path_factory.mktemp("bare") / "lab", bridge="cbare0", prefix="10.79.1", port=18441
-    )
+    plan = a_plan(tmp_path_factory.mktemp("bare") / "lab", nodes=2)
     lab = Lab(plan)
     lab.claim()
     try:
@@ -47,12 +47,12 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield lab
     finally:
         lab.down()
-        assert leftovers("cbare0", plan.dir) == []
+        assert leftovers(plan) == []
 
 
 def test_nodes_are_hosts_of_their_own(bare: Lab) -> None:
     assert bare.run("node1", "hostname").strip() == "node1"
-    assert "10.79.1.2/24" in bare.run("node2", "ip", "-brief", "address", "show", "br0")
+    assert f"{bare.plan.prefix}.2/24" in bare.run("node2", "ip", "-brief", "address", "show", "br0")
     assert "libvirtd" in bare.run("node1", "ps", "-e") and "pytest" not in bare.run("node1", "ps", "-e")
     one, two = (
         bare.run(node, "virsh", "-c", "qemu:///system", "capabilities") for node in ("node1", "node2")
@@ -76,9 +76,14 @@ def test_a_cut_node_lives_on_in_silence(bare: Lab) -> None:
     bare.cut("node2")
     assert not bare.see()[1].cable and bare.see()[1].on
     with pytest.raises(LabFailed):
-        bare.run("node1", "timeout", "1", "virsh", "-c", "qemu+tcp://10.79.1.2/system", "hostname")
+        bare.run(
+            "node1", "timeout", "1", "virsh", "-c", f"qemu+tcp://{bare.plan.prefix}.2/system", "hostname"
+        )
     bare.heal("node2")
-    assert bare.run("node1", "virsh", "-c", "qemu+tcp://10.79.1.2/system", "hostname").strip() == "node2"
+    assert (
+        bare.run("node1", "virsh", "-c", f"qemu+tcp://{bare.plan.prefix}.2/system", "hostname").strip()
+        == "node2"
+    )
 
 
 def test_a_killed_node_dies_at_once_and_starts_empty(bare: Lab) -> None:
@@ -121,11 +126,13 @@ def test_another_lab_in_the_same_place_is_refused(bare: Lab) -> None:
 
 
 def test_an_address_range_in_use_is_refused(bare: Lab, tmp_path: Path) -> None:
-    other = Lab(LabPlan(nodes=1, dir=tmp_path / "other", bridge="cother0", prefix="10.79.1", port=18449))
+    other = Lab(
+        LabPlan(nodes=1, dir=tmp_path / "other", bridge="cother0", prefix=bare.plan.prefix, port=18449)
+    )
     with pytest.raises(LabFailed, match="which lies in"):
         other.up()
     other.down()
-    assert leftovers("cother0", other.plan.dir) == []
+    assert leftovers(other.plan) == []
 
 
 def test_a_directory_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
