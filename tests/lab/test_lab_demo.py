@@ -17,17 +17,15 @@ def demo(plan: LabPlan, *flags: str) -> list[str]:
     """Run it and return the lines that it printed."""
     where = (
         "--dir",
-        str(dir),
+        str(plan.dir),
         "--bridge",
-        "cdemo0",
+        plan.bridge,
         "--prefix",
-        "10.79.3",
+        plan.prefix,
         "--port",
-        "18443",
-        "--nodes",
-        "2",
+        str(plan.port),
     )
-    env = os.environ | {"CORRAL_CONFIG": str(dir.parent / "config.json")}
+    env = os.environ | {"CORRAL_CONFIG": str(plan.dir.parent / "config.json")}
     done = subprocess.run(
         [sys.executable, "-m", "corral.lab.demo", *where, "--nodes", "2", *flags],
         env=env,
