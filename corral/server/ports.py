@@ -15,7 +15,7 @@ class AgentStream(Protocol):
     node: NodeId
 
     async def send(self, message: ServerMessage) -> None:
-        """raises LinkDown-like CorralError with code link.down when the stream broke"""
+        """Raises LinkDown-like CorralError with code link.down when the stream broke"""
 
     async def receive(self) -> AgentMessage: ...
 

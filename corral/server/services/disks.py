@@ -15,6 +15,7 @@ from corral.model.volume import Volume, VolumeSpec
 from corral.server.services.requests import CreateVM, NewDisk, Size
 from corral.store.mirror import Mirror
 
+SECTOR_BYTES = 4 * KiB  # volumes are whole ones, also on an image that is not
 VOLUME_BYTES_MAX = 64 * 1024 * GiB
 DELETE_FILE = "corral.dev/volume"  # finalizer: its file goes first
 
@@ -71,10 +72,10 @@ def plan_volume(
     virtual = source.status.virtual_bytes if source else 0
     if not size and not source:
         raise Invalid(field + "size", size, "a size", hint="Without an image, a size has to be given.")
-    size_bytes = parse_size(size, field + "size") if size else virtual
+    size_bytes = parse_size(size, field + "size") if size else -(-virtual // SECTOR_BYTES) * SECTOR_BYTES
     if size_bytes < virtual:
         raise Invalid(field + "size", size, f"at least the image's {virtual} bytes")
-    if size_bytes > VOLUME_BYTES_MAX or size_bytes % (4 * KiB):
+    if size_bytes > VOLUME_BYTES_MAX or size_bytes % SECTOR_BYTES:
         raise Invalid(field + "size", size, "a multiple of 4 KiB up to 64 TiB")
     return Volume(
         id=new_id("vol", clock),

@@ -258,7 +258,7 @@ class Nodes(Things):
 
 
 def check_subnet(subnet: Subnet) -> None:
-    """raises Invalid: an address that is none, or outside the subnet"""
+    """Raises Invalid: an address that is none, or outside the subnet"""
     try:
         network = ip_network(subnet.cidr)
     except ValueError as error:
