@@ -12,5 +12,9 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     libvirt_uri: str = "qemu:///system"
     migration_address: str = ""  # where other nodes reach this one's libvirt; empty: the way to the server
     servers: tuple[str, ...] = ()  # HOST:PORT of node links; empty: those learned when joining
-    migration_uri: str = "qemu+tcp://{address}/system"  # of another node's libvirt; qemu+tls:// where keys are set up
-    trust_shared: bool = False  # believe pools that say they are shared, also where libvirt sees a local file system
+    migration_uri: str = (
+        "qemu+tcp://{address}/system"  # of another node's libvirt; qemu+tls:// where keys are set up
+    )
+    trust_shared: bool = (
+        False  # believe pools that say they are shared, also where libvirt sees a local file system
+    )

@@ -49,7 +49,9 @@ async def _ask(key: str, lanes: VmLanes, hypervisor: Hypervisor, clock: Clock) -
         guest = None  # that says nothing about the guest
     now_s = clock.monotonic_s()
     if guest and guest.up and (guest.addresses or lane.vm is None or not lane.vm.nics):
-        lane.guest_due_s = now_s + UP_S  # until then it is asked on: DHCP answers later than the guest's agent
+        lane.guest_due_s = (
+            now_s + UP_S
+        )  # until then it is asked on: DHCP answers later than the guest's agent
     else:
         lane.guest_due_s = now_s + (BOOTING_S if now_s - lane.ran_since_s < BOOT_S_MAX else SILENT_S)
     if guest and lanes.lanes.get(key) is lane:

@@ -12,7 +12,6 @@ from corral.model.pool import StoragePool
 from corral.model.resource import Resource
 from corral.store.interface import Change
 
-
 NOTE_S = 0.2  # at least so long between two notes of how far an operation is; its end is noted at once
 
 

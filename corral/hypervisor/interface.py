@@ -10,7 +10,6 @@ Start here     Hypervisor
 """
 
 from collections.abc import AsyncIterator, Mapping
-from enum import StrEnum
 from typing import ClassVar, Protocol
 
 from msgspec import Struct

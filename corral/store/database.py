@@ -141,7 +141,8 @@ class Database:
 
     def _bulk(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         """One statement for many rows: each statement gives up the interpreter's lock, and on a busy server gets
-        it back milliseconds later."""
+        it back milliseconds later.
+        """
         for start in range(0, len(rows), BULK_ROWS):
             part = rows[start : start + BULK_ROWS]
             row = f"({', '.join('?' * len(part[0]))})"

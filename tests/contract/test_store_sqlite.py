@@ -65,7 +65,7 @@ async def test_second_process_is_refused(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "c.db", SystemClock())
     code = "import sys; from corral.clock import SystemClock; from corral.store.sqlite import SqliteStore;"
     code += "SqliteStore(sys.argv[1], SystemClock())"
-    other = subprocess.run(  # noqa: ASYNC221
+    other = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "c.db")], capture_output=True, text=True, check=False
     )
     assert other.returncode != 0
@@ -77,7 +77,7 @@ async def test_second_process_is_refused(tmp_path: Path) -> None:
 async def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "c.db", SystemClock())
     await store.commit([Put(vm("a"))])
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}  # noqa: ASYNC240
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert set(modes.values()) == {0o600}, modes
     await store.close()
 
@@ -121,7 +121,7 @@ async def test_opening_does_not_import_alembic_when_up_to_date(tmp_path: Path) -
     await SqliteStore(tmp_path / "c.db", SystemClock()).close()
     code = "import sys; from corral.clock import SystemClock; from corral.store.sqlite import SqliteStore;"
     code += "SqliteStore(sys.argv[1], SystemClock()); sys.exit('alembic' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "c.db")], check=True)  # noqa: ASYNC221
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "c.db")], check=True)
 
 
 async def test_forty_thousand_resources_load_in_seconds(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 The driver runs in the namespace, as an agent of the lab does.
 """
 
-# ruff: noqa: ASYNC110, ASYNC220 - a test may block its own loop
 import asyncio
 import json
 import os

@@ -22,7 +22,12 @@ CLOCK = [  # name, path, code, what is found
         "import asyncio\nasync def f():\n    await asyncio.sleep(1)",
         "asyncio.sleep",
     ),
-    ("datetime.now", "corral/store/x.py", "from datetime import datetime\ndatetime.now()", "datetime.datetime.now"),
+    (
+        "datetime.now",
+        "corral/store/x.py",
+        "from datetime import datetime\ndatetime.now()",
+        "datetime.datetime.now",
+    ),
     (
         "datetime.datetime.now",
         "corral/store/x.py",

@@ -54,7 +54,7 @@ async def test_bytes_go_both_ways(world: World, url: str) -> None:
         await socket.send(b"x" * 100_000)
         assert await socket.recv() == b"X" * 100_000
     async with asyncio.timeout(5):
-        while session(world).closed is None:  # noqa: ASYNC110
+        while session(world).closed is None:
             await asyncio.sleep(0.01)
     assert session(world).closed == "the user hung up"
 

@@ -232,7 +232,7 @@ async def test_a_client_that_leaves_leaves_nothing_behind(world: World, url: str
         await reader.next(bookmarks=True)
         assert world.api.api.watches.open == 1
     async with asyncio.timeout(5):
-        while world.api.api.watches.open:  # noqa: ASYNC110
+        while world.api.api.watches.open:
             await asyncio.sleep(0.01)
 
 

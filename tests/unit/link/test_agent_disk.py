@@ -96,7 +96,7 @@ async def test_kill_9_in_a_loop(tmp_path: Path) -> None:
     """Nothing acknowledged is missing, nothing half-written is seen."""
     acknowledged = 0
     for round in range(6):
-        process = subprocess.Popen(  # noqa: ASYNC220
+        process = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path), str(acknowledged + 1)],
             stdout=subprocess.PIPE,
             text=True,

@@ -156,7 +156,7 @@ async def test_guests_outlive_server_and_agent(config: ServerConfig, tmp_path: P
     async with room.agent("node-1") as host:  # without a server: from what is on its disk
         host.crash(vm.id)
         async with asyncio.timeout(WAIT_S):
-            while not host.runs(VmId(vm.id)):  # noqa: ASYNC110 - restarted by its policy
+            while not host.runs(VmId(vm.id)):
                 await asyncio.sleep(0.02)
         same = ServerConfig(
             data_dir=config.data_dir, http=config.http, join=config.join, link=f"127.0.0.1:{link_port}"

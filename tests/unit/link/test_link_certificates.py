@@ -83,7 +83,7 @@ async def test_the_agent_renews_by_itself(world: LinkWorld) -> None:
     assert serial(link) == first
     await world.listen()
     async with asyncio.timeout(5):
-        while serial(link) == first:  # noqa: ASYNC110
+        while serial(link) == first:
             await asyncio.sleep(0.05)
     keeping.cancel()
     assert await works(link)

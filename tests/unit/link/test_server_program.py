@@ -198,7 +198,7 @@ async def test_tls_unless_on_loopback(config: ServerConfig, cli_config: Path) ->
             assert await asyncio.to_thread(get, url, "", context) == 200
         with pytest.raises(OSError):
             await asyncio.to_thread(get, f"http://127.0.0.1:{server.http[1]}/healthz")
-    written = json.loads(cli_config.read_text())["contexts"]["local"]  # noqa: ASYNC240
+    written = json.loads(cli_config.read_text())["contexts"]["local"]
     assert written["ca"] == str(config.data_dir / "ca/ca.pem")
     assert written["url"].startswith("https://")
 

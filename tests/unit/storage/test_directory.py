@@ -1,4 +1,3 @@
-# ruff: noqa: ASYNC110, ASYNC221, ASYNC240 - a test may block its own loop
 """Directory pools, on a real directory with the real qemu-img."""
 
 import asyncio
