@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup packages lock check test unit sim lab-test bench demo demo-stop install-check clean
+.PHONY: help wheel setup packages lock check test unit sim lab-test bench demo demo-stop install-check clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ SEEDS ?= 500
 NAME ?= create
 # Debian's own Python where there is one: its headers are those that python3-dev brings
 PYTHON = $(shell [ -x /usr/bin/python3 ] && echo /usr/bin/python3 || echo python3)
-PIP = $(BIN)/python -m pip --disable-pip-version-check -q
+PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | \
@@ -25,7 +25,9 @@ $(VENV)/.installed: requirements/build.lock requirements/dev.lock pyproject.toml
 	@echo "Setting up $(VENV) (once; a few minutes)"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --require-hashes -r requirements/build.lock
+	@echo "  $$(grep -c '==' requirements/dev.lock) locked dependencies …"
 	@$(PIP) install --require-hashes --no-build-isolation -r requirements/dev.lock
+	@echo "  Corral itself …"
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -41,8 +43,8 @@ test: setup  ## every test; with CI=true a lab test that is skipped counts as fa
 unit: setup  ## the quick tests: unit and contract
 	@$(BIN)/python tools/test.py unit contract
 
-sim: setup  ## SEEDS=500: simulated histories with faults
-	@$(BIN)/python -m tests.sim --seeds $(SEEDS)
+sim: setup  ## SEEDS=500 simulated histories with faults; SEED=7: this one again, with its story
+	@$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 lab-test: setup  ## real guests on a lab of real libvirts (root)
 	@$(BIN)/python tools/test.py lab
@@ -55,6 +57,12 @@ demo: setup  ## three nodes, a guest, a live migration; leaves the lab running
 
 demo-stop:  ## end the demo and leave nothing behind
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m corral.lab.demo --stop; else echo "No demo here."; fi
+
+wheel: setup  ## dist/: Corral and all that it needs, as wheels for other machines
+	@rm -rf dist build
+	@$(BIN)/pip -q wheel --no-deps --no-build-isolation -w dist .
+	@$(BIN)/pip -q wheel --require-hashes --no-deps --no-build-isolation -r requirements/runtime.lock -w dist
+	@ls dist | wc -l | xargs -I{} echo "{} wheels in dist/"
 
 install-check: setup  ## install the wheel in a Debian guest booted for it (slow)
 	@packaging/install-check
