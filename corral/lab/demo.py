@@ -51,7 +51,7 @@ class Figures(Struct, frozen=True, kw_only=True):
 
 
 def tell(line: str) -> None:
-    print(f"{time.monotonic() - BEGAN_S:7.1f} s  {line}", flush=True)
+    print(f"{time.monotonic() - BEGAN_S:7.1f} s  {line}\n", end="", flush=True)  # whole lines, from any thread
 
 
 @contextmanager
