@@ -28,8 +28,8 @@ async def watch_guests(lanes: VmLanes, hypervisor: Hypervisor, clock: Clock) -> 
     while True:
         lanes.runs.clear()
         now_s = clock.monotonic_s()
-        due = [key for key, lane in lanes.lanes.items() if _runs(lane) and lane.guest_due_s <= now_s]
-        await asyncio.gather(*(_ask(key, lanes, hypervisor, clock) for key in due))
+        due = [(key, lane) for key, lane in lanes.lanes.items() if _runs(lane) and lane.guest_due_s <= now_s]
+        await asyncio.gather(*(_ask(key, lane, lanes, hypervisor, clock) for key, lane in due))
         next_s = min((lane.guest_due_s for lane in lanes.lanes.values() if _runs(lane)), default=None)
         wait_s = None if next_s is None else max(0.1, next_s - clock.monotonic_s())
         with suppress(TimeoutError):
@@ -41,17 +41,14 @@ def _runs(lane: Lane) -> bool:
     return lane.vm is not None and lane.domain is not None and lane.domain.state is DomainState.RUNNING
 
 
-async def _ask(key: str, lanes: VmLanes, hypervisor: Hypervisor, clock: Clock) -> None:
-    lane = lanes.lanes[key]
+async def _ask(key: str, lane: Lane, lanes: VmLanes, hypervisor: Hypervisor, clock: Clock) -> None:
     try:
         guest = await within(ANSWER_S, "asking the guest", hypervisor.guest(VmId(key)))
     except CorralError:
         guest = None  # that says nothing about the guest
     now_s = clock.monotonic_s()
     if guest and guest.up and (guest.addresses or lane.vm is None or not lane.vm.nics):
-        lane.guest_due_s = (
-            now_s + UP_S
-        )  # until then it is asked on: DHCP answers later than the guest's agent
+        lane.guest_due_s = now_s + UP_S  # not before it has an address: DHCP answers later than its agent
     else:
         lane.guest_due_s = now_s + (BOOTING_S if now_s - lane.ran_since_s < BOOT_S_MAX else SILENT_S)
     if guest and lanes.lanes.get(key) is lane:

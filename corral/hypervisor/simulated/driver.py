@@ -147,9 +147,8 @@ class SimulatedHypervisor:
         running = held.running if held else None
         if held is None or running is None or self._clock.monotonic_s() - running.started_s < running.boot_s:
             return Guest()
-        return Guest(
-            up=True, hostname=held.wish.name, addresses=tuple(n.address for n in held.wish.nics if n.address)
-        )
+        addresses = tuple(nic.address or _foreign_address(nic.mac) for nic in held.wish.nics)
+        return Guest(up=True, hostname=held.wish.name, addresses=addresses)
 
     async def facts(self) -> Mapping[VmId, DomainFacts]:
         await self._call("facts", (0.0, 0.001))
@@ -202,6 +201,12 @@ class SimulatedHypervisor:
         missing = next((d.path for d in wish.disks if not self._file_exists(d.path)), None)
         if missing:
             raise HypervisorFailed(f"{missing} is not there", path=missing)
+
+
+def _foreign_address(mac: str) -> str:
+    """What someone else's DHCP would give: the same for the same NIC."""
+    high, low = (int(part, 16) for part in mac.split(":")[-2:])
+    return f"192.168.{high}.{low}"
 
 
 def _facts(wish: DomainWish, ran_s: float) -> DomainFacts:

@@ -12,8 +12,9 @@ from corral.agent.lanes import Lanes, Tasks
 from corral.agent.seed import seed_files
 from corral.hypervisor.interface import DomainFacts, HypervisorFailed
 from corral.hypervisor.simulated import SimulatedHypervisor
+from corral.model.ids import VmId
 from corral.model.link import NODE_COLUMNS, VM_COLUMNS, NicAssignment, OpenConsole
-from corral.model.vm import CloudInit
+from corral.model.vm import CloudInit, StopReason
 from tests.unit.agent.rig import LAN, VM, WEB, NoFigures, Rig, in_rig
 
 # ---- facts
@@ -202,3 +203,37 @@ async def test_a_bug_in_one_lane_leaves_the_others_alone(rig: Rig) -> None:
     await rig.web_runs()
     assert [type(bug) for bug in agent.bugs] == [ZeroDivisionError]
     agent.bugs.clear()
+
+
+# ---- guests
+
+
+@in_rig
+async def test_a_guest_that_is_up_is_asked_seldom(rig: Rig) -> None:
+    await rig.web_runs()
+    await rig.passes(1)
+    before = rig.one.faults.hit["hypervisor.guest"]
+    await rig.passes(300)
+    assert 9 <= rig.one.faults.hit["hypervisor.guest"] - before <= 11
+
+
+@in_rig
+async def test_a_guest_that_is_forgotten_while_it_is_asked(rig: Rig) -> None:
+    await rig.web_runs()
+    rig.one.faults.plan("hypervisor.guest", 4.0)
+    await rig.until(lambda: not rig.one.faults.planned["hypervisor.guest"], within_s=40)
+    rig.one.server.forget(VM)
+    rig.one.host.end(VM, StopReason.SHUTDOWN)
+    await rig.until(lambda: (r := rig.one.server.vm()) and r.state == "stopped" and not r.guest.up)
+    rig.one.server.assign(WEB)
+    rig.one.server.assign(replace(WEB, boot=2))
+    await rig.until(lambda: (r := rig.one.server.vm()) and r.guest.up)
+
+
+@in_rig
+async def test_a_guest_that_hangs_delays_no_other(rig: Rig) -> None:
+    await rig.web_runs()
+    rig.one.faults.plan("hypervisor.guest", 400.0)
+    await rig.until(lambda: not rig.one.faults.planned["hypervisor.guest"], within_s=40)
+    rig.one.server.assign(replace(WEB, vm=VmId("vm-2"), name="db"))
+    assert await rig.until(lambda: (r := rig.one.server.vm("vm-2")) and r.guest.up) < 15
