@@ -19,7 +19,7 @@ from corral.model.vm import DomainState
 BOOTING_S: Final = 1.0  # between questions to a guest that boots
 BOOT_S_MAX: Final = 180.0  # a guest that was silent for so long probably has no agent
 SILENT_S: Final = 10.0  # between questions to it
-UP_S: Final = 30.0  # between questions to a guest that is up
+UP_S: Final = 60.0  # between questions to a guest that is up; half of it is left to chance
 ANSWER_S: Final = 5.0
 
 
@@ -31,7 +31,7 @@ async def watch_guests(lanes: VmLanes, hypervisor: Hypervisor, clock: Clock) -> 
         due = [(key, lane) for key, lane in lanes.lanes.items() if _runs(lane) and lane.guest_due_s <= now_s]
         await asyncio.gather(*(_ask(key, lane, lanes, hypervisor, clock) for key, lane in due))
         next_s = min((lane.guest_due_s for lane in lanes.lanes.values() if _runs(lane)), default=None)
-        wait_s = None if next_s is None else max(0.1, next_s - clock.monotonic_s())
+        wait_s = None if next_s is None else max(0.5, next_s - clock.monotonic_s())
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await lanes.runs.wait()
@@ -48,7 +48,8 @@ async def _ask(key: str, lane: Lane, lanes: VmLanes, hypervisor: Hypervisor, clo
         guest = None  # that says nothing about the guest
     now_s = clock.monotonic_s()
     if guest and guest.up and (guest.addresses or lane.vm is None or not lane.vm.nics):
-        lane.guest_due_s = now_s + UP_S  # not before it has an address: DHCP answers later than its agent
+        # Not before it has an address: DHCP answers later than its agent. Not all guests at once, on any node.
+        lane.guest_due_s = now_s + UP_S * (0.75 + clock.chance.random() / 2)
     else:
         lane.guest_due_s = now_s + (BOOTING_S if now_s - lane.ran_since_s < BOOT_S_MAX else SILENT_S)
     if guest and lanes.lanes.get(key) is lane:

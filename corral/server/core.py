@@ -108,7 +108,7 @@ class ServerCore:
     def controllers(self, desk: LeaderDesk) -> list[Controller]:
         """All loops that run on the leader."""
         return [
-            NodeController(desk, self.hub.silent_s),
+            NodeController(desk, self.hub.lost),
             VmController(desk),
             VolumeController(desk),
             ImageController(desk, self.forget_image),

@@ -39,7 +39,9 @@ from corral.store.interface import Change, ChangeVerb, Put, Store
 from corral.store.mirror import Mirror
 
 log = logging.getLogger("corral.hub")
-FACTS_INTERVAL_S = 2.0
+FACTS_INTERVAL_S = 2.0  # of up to 200 nodes; more send less often, so that facts stay at 100 messages a second
+FACTS_A_SECOND_MAX = 100.0
+FACTS_MISSED = 3  # a node that is silent for so many intervals is lost
 ASSIGN_MAX = 200  # assignments in one message: bounds its size
 
 
@@ -117,6 +119,14 @@ class Hub:
         """Nodes that were not heard yet have had no chance until now."""
         self.started_s = self.clock.monotonic_s()
 
+    def facts_interval_s(self) -> float:
+        """Seconds between two messages of facts of a node."""
+        return max(FACTS_INTERVAL_S, len(self.mirror.list(Node)) / FACTS_A_SECOND_MAX)
+
+    def lost(self, node: NodeId) -> bool:
+        """Whether the node has been silent for too long."""
+        return self.silent_s(node) > FACTS_MISSED * self.facts_interval_s()
+
     def facts_of(self, node: NodeId) -> dict[str, float] | None:
         """The node's latest figures, by column (NODE_COLUMNS)."""
         ring = self.facts.get(node)
@@ -133,7 +143,7 @@ class Hub:
             raise Unavailable(f"node {session.node} is not known", node=session.node)
         self._heard(session.node)
         known = reports.held(self.mirror, session.node)
-        await session.stream.send(Welcome(reported=known, facts_interval_s=FACTS_INTERVAL_S))
+        await session.stream.send(Welcome(reported=known, facts_interval_s=self.facts_interval_s()))
         session.held = dict(hello.assigned)
         session.mark([*hello.assigned, *assignments.keys_of(self.mirror, session.node)])
         sender = asyncio.create_task(self._send_assignments(session), name=f"assign {session.node}")
