@@ -19,7 +19,7 @@ from corral.model.vm import DomainState
 BOOTING_S: Final = 1.0  # between questions to a guest that boots
 BOOT_S_MAX: Final = 180.0  # a guest that was silent for so long probably has no agent
 SILENT_S: Final = 10.0  # between questions to it
-UP_S: Final = 60.0  # between questions to a guest that is up; half of it is left to chance
+UP_S: Final = 300.0  # between questions to a guest that is up; half of it is left to chance. Events tell the rest
 ANSWER_S: Final = 5.0
 
 

@@ -8,6 +8,7 @@ import yaml
 from msgspec.structs import replace
 
 from corral.agent.facts import FactTaker, ProcFigures, rates
+from corral.agent.guests import UP_S
 from corral.agent.lanes import Lanes, Tasks
 from corral.agent.seed import seed_files
 from corral.hypervisor.interface import DomainFacts, HypervisorFailed
@@ -213,15 +214,15 @@ async def test_a_guest_that_is_up_is_asked_seldom(rig: Rig) -> None:
     await rig.web_runs()
     await rig.passes(1)
     before = rig.one.faults.hit["hypervisor.guest"]
-    await rig.passes(300)
-    assert 9 <= rig.one.faults.hit["hypervisor.guest"] - before <= 11
+    await rig.passes(10 * UP_S)
+    assert 8 <= rig.one.faults.hit["hypervisor.guest"] - before <= 13
 
 
 @in_rig
 async def test_a_guest_that_is_forgotten_while_it_is_asked(rig: Rig) -> None:
     await rig.web_runs()
     rig.one.faults.plan("hypervisor.guest", 4.0)
-    await rig.until(lambda: not rig.one.faults.planned["hypervisor.guest"], within_s=40)
+    await rig.until(lambda: not rig.one.faults.planned["hypervisor.guest"], within_s=1.3 * UP_S)
     rig.one.server.forget(VM)
     rig.one.host.end(VM, StopReason.SHUTDOWN)
     await rig.until(lambda: (r := rig.one.server.vm()) and r.state == "stopped" and not r.guest.up)
@@ -234,6 +235,6 @@ async def test_a_guest_that_is_forgotten_while_it_is_asked(rig: Rig) -> None:
 async def test_a_guest_that_hangs_delays_no_other(rig: Rig) -> None:
     await rig.web_runs()
     rig.one.faults.plan("hypervisor.guest", 400.0)
-    await rig.until(lambda: not rig.one.faults.planned["hypervisor.guest"], within_s=40)
+    await rig.until(lambda: not rig.one.faults.planned["hypervisor.guest"], within_s=1.3 * UP_S)
     rig.one.server.assign(replace(WEB, vm=VmId("vm-2"), name="db"))
     assert await rig.until(lambda: (r := rig.one.server.vm("vm-2")) and r.guest.up) < 15
