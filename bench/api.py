@@ -52,8 +52,17 @@ class Client:
             "/api/v1/vms?phase=running&"
         ) < await self.total("/api/v1/vms?"):
             await asyncio.sleep(1)
+        await self.quiet()
         self.ids = [vm["id"] for vm in json.loads(await self.ask("GET", "/api/v1/vms?limit=1000"))["items"]]
         self.image = json.loads(await self.ask("GET", "/api/v1/images?limit=1"))["items"][0]["name"]
+
+    async def quiet(self) -> None:
+        """Wait until nothing has changed for a while: what the start caused is over."""
+        last, same = -1, 0
+        while same < 10:
+            await asyncio.sleep(1)
+            revision = int(json.loads(await self.ask("GET", "/api/v1/vms?limit=1"))["revision"])
+            last, same = revision, same + 1 if revision == last else 0
 
     async def get(self, number: int) -> None:
         await self.ask("GET", f"/api/v1/vms/{self.chance.choice(self.ids)}")
@@ -78,7 +87,6 @@ class Client:
 async def measure(served: Served, nodes: int, count: int) -> dict[str, float]:
     client = Client(served)
     await client.ready(nodes)
-    await asyncio.sleep(15)  # what the linking caused is over
     gets = await closed_loop(client.get, count)
     pages = await closed_loop(client.page(100), max(50, count // 5))
     large = await closed_loop(client.page(1000), max(50, count // 20))

@@ -28,9 +28,12 @@ class NodeController(Seat):
     name = "node"
     workers = 4
 
-    def __init__(self, desk: LeaderDesk, lost: Callable[[NodeId], bool]) -> None:
+    def __init__(
+        self, desk: LeaderDesk, silent_s: Callable[[NodeId], float], lost_after_s: Callable[[], float]
+    ) -> None:
         super().__init__(desk)
-        self.lost = lost  # whether a node has been silent for too long
+        self.silent_s = silent_s  # seconds since the node was last heard
+        self.lost_after_s = lost_after_s  # seconds of silence that are too long
 
     def all_keys(self) -> Iterable[str]:
         return [ALL]
@@ -41,15 +44,16 @@ class NodeController(Seat):
 
     async def reconcile(self, key: str) -> float | None:
         if key == ALL:
+            after_s = self.lost_after_s()
             for node in self.mirror.list(Node):
-                await self._settle(node)
+                await self._settle(node, after_s)
             return LOOK_S
         if isinstance(found := self.mirror.get(key), Node):
-            await self._settle(found)
+            await self._settle(found, self.lost_after_s())
         return None
 
-    async def _settle(self, node: Node) -> None:
-        phase = next_phase(node, lost=self.lost(NodeId(node.id)))
+    async def _settle(self, node: Node, lost_after_s: float) -> None:
+        phase = next_phase(node, lost=self.silent_s(NodeId(node.id)) > lost_after_s)
         if phase is not node.status.phase:
             status = msgspec.structs.replace(node.status, phase=phase, since=self.clock.now_s())
             level = "warning" if phase is NodePhase.LOST else "info"

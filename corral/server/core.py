@@ -108,7 +108,7 @@ class ServerCore:
     def controllers(self, desk: LeaderDesk) -> list[Controller]:
         """All loops that run on the leader."""
         return [
-            NodeController(desk, self.hub.lost),
+            NodeController(desk, self.hub.silent_s, self.hub.lost_after_s),
             VmController(desk),
             VolumeController(desk),
             ImageController(desk, self.forget_image),

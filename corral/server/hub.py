@@ -123,9 +123,9 @@ class Hub:
         """Seconds between two messages of facts of a node."""
         return max(FACTS_INTERVAL_S, len(self.mirror.list(Node)) / FACTS_A_SECOND_MAX)
 
-    def lost(self, node: NodeId) -> bool:
-        """Whether the node has been silent for too long."""
-        return self.silent_s(node) > FACTS_MISSED * self.facts_interval_s()
+    def lost_after_s(self) -> float:
+        """Seconds of silence after which a node is lost."""
+        return FACTS_MISSED * self.facts_interval_s()
 
     def facts_of(self, node: NodeId) -> dict[str, float] | None:
         """The node's latest figures, by column (NODE_COLUMNS)."""
