@@ -22,6 +22,7 @@ from corral.model.ids import NodeId
 from corral.model.link import Ack, AgentMessage, Assign, Hello, OpenConsole, ServerMessage, Welcome
 
 WELCOME_S: Final = 15.0
+PAUSE_S: Final = 0.02  # between two reports; the first of something new goes at once
 ACK_S: Final = 20.0  # a server that does not commit a report for so long is not there
 
 
@@ -69,6 +70,7 @@ class Session:
         while True:
             if report := self._reporter.next():
                 await self._send(stream, report)
+                await self._clock.sleep(PAUSE_S)  # what comes close behind goes together
                 continue
             limit_s = ACK_S if self._reporter.waits_for_ack else None
             try:

@@ -29,12 +29,15 @@ class LeaderDesk:
         writes = [Put(r) for r in (*new, *events)]
         await self.commit(writes, {**{r.id: r.revision for r in new}, **{e.id: 0 for e in events}})
 
-    def event(
-        self, about: Resource, reason: str, message: str, level: str = "info", by: str = "corral"
-    ) -> Event:
-        id = new_id("ev", self.clock)
-        spec = EventSpec(about=about.ref, reason=reason, message=message, level=level, by=by)
-        return Event(id=id, name=id.lower(), project=about.project, created_at=self.clock.now_s(), spec=spec)
+    def event(self, about: Resource, reason: str, message: str, level: str = "info") -> Event:
+        return new_event(self.clock, about, reason, message, level)
+
+
+def new_event(clock: Clock, about: Resource, reason: str, message: str, level: str = "info") -> Event:
+    """Something worth telling a person, not committed yet."""
+    id = new_id("ev", clock)
+    spec = EventSpec(about=about.ref, reason=reason, message=message, level=level, by="corral")
+    return Event(id=id, name=id.lower(), project=about.project, created_at=clock.now_s(), spec=spec)
 
 
 class Seat:

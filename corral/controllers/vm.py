@@ -16,7 +16,7 @@ import msgspec
 from corral.controllers.desk import LeaderDesk, Seat
 from corral.controllers.migration_plan import Target, wants_target
 from corral.controllers.placement import FleetKeeper, ask_of
-from corral.controllers.vm_plan import NodeSeen, Seen, VmPlan, plan_vm
+from corral.controllers.vm_plan import VmPlan, plan_vm, seen_of
 from corral.model.event import Event
 from corral.model.ids import NodeId, VmId
 from corral.model.image import Image, ImageCopy
@@ -64,27 +64,14 @@ class VmController(Seat):
         vm = self.mirror.get(key)
         if not isinstance(vm, VM):
             return None
-        plan = plan_vm(vm, self._seen(vm))
+        target = self._target(vm) if wants_target(vm) else None
+        plan = plan_vm(vm, seen_of(self.mirror, vm, self.clock.now_s(), target))
         if plan.place:
             return await self._place(vm, plan)
         if plan.delete_volumes:
             return await self._clear(vm, plan)
         await self._write(vm, plan)
         return plan.wait_s
-
-    def _seen(self, vm: VM) -> Seen:
-        nodes = {}
-        wish = vm.spec.migration.target if vm.spec.migration else None
-        for id in dict.fromkeys((*vm.status.traces, *vm.claimed_on, *((wish,) if wish else ()))):
-            if isinstance(node := self.mirror.get(id), Node):
-                nodes[id] = NodeSeen(name=node.name, reachable=node.reachable)
-        left = len(self.mirror.select(Volume, "vm", vm.id)) if vm.deleting else 0
-        return Seen(
-            nodes=nodes,
-            now_s=self.clock.now_s(),
-            target=self._target(vm) if wants_target(vm) else None,
-            volumes_left=left,
-        )
 
     def _target(self, vm: VM) -> Target:
         assert vm.spec.migration is not None

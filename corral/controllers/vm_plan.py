@@ -18,8 +18,11 @@ from msgspec import Struct
 from corral.controllers.migration_plan import Target, plan_migration
 from corral.model.ids import NodeId
 from corral.model.link import VmRole
+from corral.model.node import Node
 from corral.model.resource import Trouble
 from corral.model.vm import VM, DomainState, Guest, StopReason, VMPhase, VMReport, VMStatus
+from corral.model.volume import Volume
+from corral.store.mirror import Mirror
 
 
 class NodeSeen(Struct, frozen=True, kw_only=True):
@@ -37,6 +40,19 @@ class Seen:
     now_s: float
     target: Target | None = None  # where the scheduler would migrate it, when that was asked
     volumes_left: int = 0  # of a VM that is being deleted
+
+
+def seen_of(mirror: Mirror, vm: VM, now_s: float, target: Target | None = None) -> Seen:
+    """What the mirror knows that the VM's plan is made from."""
+    wish = vm.spec.migration.target if vm.spec.migration else None
+    ids = dict.fromkeys((*vm.status.traces, *vm.claimed_on, *((wish,) if wish else ())))
+    nodes = {
+        id: NodeSeen(name=node.name, reachable=node.reachable)
+        for id in ids
+        if isinstance(node := mirror.get(id), Node)
+    }
+    left = len(mirror.select(Volume, "vm", vm.id)) if vm.deleting else 0
+    return Seen(nodes=nodes, now_s=now_s, target=target, volumes_left=left)
 
 
 class VmPlan(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from corral.clock import Clock
+from corral.controllers.settling import settled
 from corral.errors import Conflict, CorralError, Unavailable
 from corral.model.ids import NodeId, VmId
 from corral.model.link import (
@@ -39,7 +40,9 @@ from corral.store.interface import Change, ChangeVerb, Put, Store
 from corral.store.mirror import Mirror
 
 log = logging.getLogger("corral.hub")
-FACTS_INTERVAL_S = 2.0  # of up to 200 nodes; more send less often, so that facts stay at 100 messages a second
+FACTS_INTERVAL_S = (
+    2.0  # of up to 200 nodes; more send less often, so that facts stay at 100 messages a second
+)
 FACTS_A_SECOND_MAX = 100.0
 FACTS_MISSED = 3  # a node that is silent for so many intervals is lost
 ASSIGN_MAX = 200  # assignments in one message: bounds its size
@@ -200,11 +203,11 @@ class Hub:
 
     async def _commit(self, node: NodeId, report: Report) -> None:
         """Write down what is new in the report, however often somebody else was faster."""
-        await self._put(lambda: reports.merged(self.mirror, node, report))
+        await self._put(lambda: settled(self.mirror, reports.merged(self.mirror, node, report), self.clock))
 
     async def _put(self, plan: "reports.Plan") -> None:
         while True:
-            changed: Sequence[Resource] = plan()
+            changed: Sequence[Resource] = tuple(plan())
             if not changed:
                 return
             try:

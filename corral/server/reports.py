@@ -7,7 +7,7 @@ Next door      hub.py commits what merged() returns
 Start here     merged()
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import msgspec
@@ -22,7 +22,7 @@ from corral.model.vm import VM, DomainState, VMReport
 from corral.model.volume import ObjectReport, Volume
 from corral.store.mirror import Mirror
 
-Plan = Callable[[], Sequence[Resource]]
+Plan = Callable[[], Iterable[Resource]]
 R = TypeVar("R", bound=Resource)
 
 

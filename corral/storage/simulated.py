@@ -25,9 +25,13 @@ class Files:
 
     sizes: dict[str, int] = field(default_factory=dict)
     total_bytes: int = 10 * TiB
+    _summed: tuple[int, int] = (0, 0)  # how many files there were, and their bytes, when they were last added up
 
     def used_bytes(self) -> int:
-        return sum(self.sizes.values())
+        """Added up anew only when files have come or gone: a fleet has tens of thousands."""
+        if self._summed[0] != len(self.sizes):
+            self._summed = len(self.sizes), sum(self.sizes.values())
+        return self._summed[1]
 
 
 @dataclass
