@@ -60,8 +60,8 @@ demo-stop:  ## end the demo and leave nothing behind
 
 wheel: setup  ## dist/: Corral and all that it needs, as wheels for other machines
 	@rm -rf dist build
-	@$(BIN)/pip -q wheel --no-deps --no-build-isolation -w dist .
-	@$(BIN)/pip -q wheel --require-hashes --no-deps --no-build-isolation -r requirements/runtime.lock -w dist
+	@$(PIP) wheel --no-deps --no-build-isolation -w dist .
+	@$(PIP) wheel --require-hashes --no-deps --no-build-isolation -r requirements/runtime.lock -w dist
 	@ls dist | wc -l | xargs -I{} echo "{} wheels in dist/"
 
 install-check: setup  ## install the wheel in a Debian guest booted for it (slow)
