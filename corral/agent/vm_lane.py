@@ -262,7 +262,7 @@ class VmLanes:
             case r.Define():
                 assert lane.ground
                 await within(
-                    CALL_S, "defining the domain", hypervisor.define(_wish(vm, lane.ground.seed_path))
+                    CALL_S, "defining the domain", hypervisor.define(wish_of(vm, lane.ground.seed_path))
                 )
             case r.Start(note):
                 await self._start(vm, note)
@@ -276,7 +276,7 @@ class VmLanes:
                 await within(CALL_S, "undefining the domain", hypervisor.undefine(vm.vm))
             case r.Prepare():
                 assert lane.ground and vm.migrate
-                wish = _wish(vm, lane.ground.seed_path)
+                wish = wish_of(vm, lane.ground.seed_path)
                 await within(CALL_S, "preparing for the migration", hypervisor.prepare_incoming(wish))
                 lane.prepared, lane.ground = vm.migrate.wish, None
             case _:
@@ -301,7 +301,7 @@ class VmLanes:
         await self._held.note(vm.vm, note)
         lane.result = lane.figures = lane.move_error = None
         lane.move_cancelled, lane.progress = False, 0.0
-        lane.mover = self._tasks.spawn(self._move(vm, lane, _wish(vm, seed_path)), f"migrate {vm.vm}")
+        lane.mover = self._tasks.spawn(self._move(vm, lane, wish_of(vm, seed_path)), f"migrate {vm.vm}")
 
     async def _move(self, vm: VmAssignment, lane: Lane, wish: DomainWish) -> None:
         """Wait for the end of the migration, however long it takes: giving up would not stop it."""
@@ -317,7 +317,8 @@ class VmLanes:
         self._wake(vm.vm)
 
 
-def _wish(vm: VmAssignment, seed_path: str) -> DomainWish:
+def wish_of(vm: VmAssignment, seed_path: str) -> DomainWish:
+    """The domain that an assignment asks for."""
     return DomainWish(
         vm=vm.vm,
         name=vm.name,

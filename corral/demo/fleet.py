@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from corral.agent.ports import LocalVm
+from corral.agent.vm_lane import wish_of
 from corral.clock import Clock, new_id
-from corral.hypervisor.interface import DomainWish
 from corral.hypervisor.simulated import SimulatedHost
 from corral.hypervisor.simulated.world import Running
 from corral.model.ids import NodeId, PoolId, VmId, VolumeId
@@ -123,19 +123,6 @@ class Fleet:
         )
 
 
-def _wish(vm: VmAssignment) -> DomainWish:
-    return DomainWish(
-        vm=vm.vm,
-        name=vm.name,
-        generation=vm.generation,
-        cpus=vm.cpus,
-        memory_bytes=vm.memory_bytes,
-        disks=vm.disks,
-        nics=vm.nics,
-        seed_path=f"/seeds/{vm.vm}.iso",
-    )
-
-
 def settle(
     host: SimulatedHost, files: SharedFiles, assigned: list[Assignment], now_s: float
 ) -> dict[str, LocalVm]:
@@ -144,7 +131,7 @@ def settle(
     for item in assigned:
         match item:
             case VmAssignment() as vm:
-                host.put(_wish(vm), Running(started_s=0.0, boot_s=0.0))
+                host.put(wish_of(vm, f"/seeds/{vm.vm}.iso"), Running(started_s=0.0, boot_s=0.0))
                 notes[vm.vm] = LocalVm(boot=vm.boot, ran=True, started_at=now_s)
             case VolumeAssignment() as volume:
                 files.sizes[volume_path(volume.pool_path, volume.volume)] = 256 * 1024
