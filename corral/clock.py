@@ -71,3 +71,8 @@ def backoff_s(attempt: int, clock: Clock, *, first_s: float = 0.1, most_s: float
     """Seconds to wait before attempt `attempt` (0, 1, …): doubling, with half of it left to chance."""
     full = min(most_s, first_s * 2.0 ** min(attempt, 30))
     return full * (0.5 + clock.chance.random() / 2)
+
+
+def spread_s(seconds: float, clock: Clock) -> float:
+    """About so many seconds, a third more or less: what many nodes do now and then is not to coincide."""
+    return seconds * (2 / 3 + clock.chance.random() * 2 / 3)

@@ -24,7 +24,7 @@ from corral.agent.ports import Link, LinkDown, Memory, Stream
 from corral.agent.reporting import Reporter
 from corral.agent.session import Session, close_quietly, hello_of
 from corral.agent.vm_lane import VmLanes
-from corral.clock import Clock, backoff_s
+from corral.clock import Clock, backoff_s, spread_s
 from corral.errors import CorralError
 from corral.hypervisor.interface import Hypervisor
 from corral.model.ids import NodeId
@@ -177,7 +177,7 @@ class Agent:
                         self._lanes.wake(key)
             if count % OBJECTS_EVERY == 0:
                 self._wake_objects()
-            await self._clock.sleep(RESYNC_S)
+            await self._clock.sleep(spread_s(RESYNC_S, self._clock))
 
     def _wake_objects(self) -> None:
         for key, thing in self._held.assignments.items():
@@ -196,7 +196,7 @@ class Agent:
                 log.warning("inventory: %s", error.message)
                 wait_s = backoff_s(attempt, self._clock, most_s=10.0)
                 attempt += 1
-            await self._clock.sleep(wait_s)
+            await self._clock.sleep(spread_s(wait_s, self._clock))
 
     # ---- link
 

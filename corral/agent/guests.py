@@ -10,7 +10,7 @@ from typing import Final
 
 from corral.agent.looking import within
 from corral.agent.vm_lane import Lane, VmLanes
-from corral.clock import Clock
+from corral.clock import Clock, spread_s
 from corral.errors import CorralError
 from corral.hypervisor.interface import Hypervisor
 from corral.model.ids import VmId
@@ -19,7 +19,9 @@ from corral.model.vm import DomainState
 BOOTING_S: Final = 1.0  # between questions to a guest that boots
 BOOT_S_MAX: Final = 180.0  # a guest that was silent for so long probably has no agent
 SILENT_S: Final = 10.0  # between questions to it
-UP_S: Final = 300.0  # between questions to a guest that is up; half of it is left to chance. Events tell the rest
+UP_S: Final = (
+    300.0  # between questions to a guest that is up; half of it is left to chance. Events tell the rest
+)
 ANSWER_S: Final = 5.0
 
 
@@ -49,7 +51,7 @@ async def _ask(key: str, lane: Lane, lanes: VmLanes, hypervisor: Hypervisor, clo
     now_s = clock.monotonic_s()
     if guest and guest.up and (guest.addresses or lane.vm is None or not lane.vm.nics):
         # Not before it has an address: DHCP answers later than its agent. Not all guests at once, on any node.
-        lane.guest_due_s = now_s + UP_S * (0.75 + clock.chance.random() / 2)
+        lane.guest_due_s = now_s + spread_s(UP_S, clock)
     else:
         lane.guest_due_s = now_s + (BOOTING_S if now_s - lane.ran_since_s < BOOT_S_MAX else SILENT_S)
     if guest and lanes.lanes.get(key) is lane:

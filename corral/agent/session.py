@@ -80,6 +80,8 @@ class Session:
                 raise LinkDown(f"the server did not commit a report within {ACK_S:g} s") from None
 
     async def _tell_facts(self, stream: Stream, interval_s: float) -> None:
+        await self._send(stream, await self._facts.take())
+        await self._clock.sleep(interval_s * self._clock.chance.random())  # not with all other nodes
         while True:
             await self._send(stream, await self._facts.take())
             await self._clock.sleep(interval_s)

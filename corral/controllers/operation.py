@@ -19,7 +19,7 @@ class OperationController(Seat):
     """One key an operation that runs."""
 
     name = "operation"
-    workers = 16
+    workers = 4
 
     def __init__(self, desk: LeaderDesk) -> None:
         super().__init__(desk)

@@ -58,7 +58,7 @@ class VolumeController(Seat):
     """One key a volume."""
 
     name = "volume"
-    workers = 8
+    workers = 3
 
     def all_keys(self) -> Iterable[str]:
         return [v.id for v in self.mirror.list(Volume)]
