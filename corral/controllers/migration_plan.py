@@ -26,7 +26,6 @@ from corral.model.vm import (
     MigrationResult,
     MigrationStage,
     MigrationWish,
-    VMReport,
     VMStatus,
 )
 
@@ -122,7 +121,11 @@ def _prepare(
 
 
 def _move(status: VMStatus, migration: Migration, seen: Seen, wanted: bool) -> tuple[VMStatus, float | None]:
-    """The source migrates. What it and the target say decides; silence decides nothing."""
+    """The source migrates. What it and the target say decides; silence decides nothing.
+
+    A source that is linked says how the migration ended, with its figures, as soon as it knows: it is waited for
+    even when the target runs the VM already.
+    """
     source = status.reports.get(migration.source)
     said = _answer(status, migration.source, migration)
     arrived = _arrived(status, migration)
@@ -137,9 +140,6 @@ def _move(status: VMStatus, migration: Migration, seen: Seen, wanted: bool) -> t
         return _end(status, migration, said.state, seen, said.trouble), None
     elif arrived and not _reachable(seen, migration.source):
         return _hand_over(status, migration, seen, None), None
-    elif arrived and _left(source, status.stint) and not (said and said.state == "running"):
-        # "running" without a domain: libvirt's last word, with the downtime, is on its way to the agent
-        return _hand_over(status, migration, seen, None), None
     left_s = migration.started_at + MOVE_S_MAX - seen.now_s
     if migration.stage is MigrationStage.MOVING and (not wanted or left_s <= 0):
         stopping = msgspec.structs.replace(migration, stage=MigrationStage.CANCELLING)
@@ -151,11 +151,6 @@ def _arrived(status: VMStatus, migration: Migration) -> bool:
     """Whether the target says that the VM runs there: the switch-over has happened."""
     report = status.reports.get(migration.target)
     return report is not None and report.stint == status.stint and report.state is DomainState.RUNNING
-
-
-def _left(report: VMReport | None, stint: int) -> bool:
-    """Whether the source says that it has no domain any more."""
-    return report is not None and report.stint == stint and report.state is DomainState.ABSENT
 
 
 def _answer(status: VMStatus, node: NodeId, migration: Migration) -> MigrationReport | None:

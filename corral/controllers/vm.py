@@ -31,7 +31,9 @@ from corral.store.interface import Change, Put, Remove, Write
 from corral.store.mirror import Mirror
 
 RETRY_PLACING_S = 5.0  # room may come from facts that are no change of a node
-WORKERS = 6  # few, so that what waits, waits here and not in front of requests; placements take no await in between
+WORKERS = (
+    6  # few, so that what waits, waits here and not in front of requests; placements take no await in between
+)
 
 
 class VmController(Seat):

@@ -193,7 +193,7 @@ MIGRATIONS = [  # name, VM, lost, (node, stage or None, result or None)
     ("source silent, target waits: wait", migrating(MOVING, report(RUN), INCOMING), (A,), (A, "moving", None)),
     ("source silent, target runs it: handed over", migrating(MOVING, report(RUN), THERE), (A,), (B, None, "done")),
     ("source silent, target ran it in an older stint: wait", migrating(MOVING, report(RUN), report(RUN, stint=0)), (A,), (A, "moving", None)),
-    ("source has nothing left, target runs it: handed over", migrating(MOVING, LEFT, THERE), (), (B, None, "done")),
+    ("source has nothing left, target runs it: wait for its word", migrating(MOVING, LEFT, THERE), (), (A, "moving", None)),
     ("target silent, source still copies: wait", migrating(MOVING, report(RUN), INCOMING), (B,), (A, "moving", None)),
 ]  # fmt: skip
 
