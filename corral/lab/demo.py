@@ -51,7 +51,9 @@ class Figures(Struct, frozen=True, kw_only=True):
 
 
 def tell(line: str) -> None:
-    print(f"{time.monotonic() - BEGAN_S:7.1f} s  {line}\n", end="", flush=True)  # whole lines, from any thread
+    print(
+        f"{time.monotonic() - BEGAN_S:7.1f} s  {line}\n", end="", flush=True
+    )  # whole lines, from any thread
 
 
 @contextmanager

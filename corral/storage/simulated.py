@@ -25,7 +25,10 @@ class Files:
 
     sizes: dict[str, int] = field(default_factory=dict)
     total_bytes: int = 10 * TiB
-    _summed: tuple[int, int] = (0, 0)  # how many files there were, and their bytes, when they were last added up
+    _summed: tuple[int, int] = (
+        0,
+        0,
+    )  # how many files there were, and their bytes, when they were last added up
 
     def used_bytes(self) -> int:
         """Added up anew only when files have come or gone: a fleet has tens of thousands."""
