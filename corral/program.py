@@ -8,15 +8,13 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Final
 
-import uvloop
-
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def run_until_stopped(work: Coroutine[object, object, None]) -> None:
     """Run it in a new event loop; SIGTERM or SIGINT cancels it, a second one ends the process at once."""
-    with suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_cancelled_by_signal(work))
+    with suppress(asyncio.CancelledError):
+        asyncio.run(_cancelled_by_signal(work))
 
 
 async def _cancelled_by_signal(work: Coroutine[object, object, None]) -> None:

@@ -146,7 +146,14 @@ class Machine:
             raise LabFailed(f"{self.plan.name} is off", hint=f"`corral lab heal {self.plan.name}` starts it.")
         holder = f"/proc/{process.pid}/ns"
         ours = [f"--{kind}={holder}/{kind}" for kind in ("net", "uts", "ipc")]
-        return ["nsenter", *ours, f"--mount={holder}/mnt", f"--pid={holder}/pid_for_children", "--", *command]
+        ours += [f"--mount={holder}/mnt", f"--pid={holder}/pid_for_children"]
+        return [
+            "nsenter",
+            *ours,
+            f"--root=/proc/{process.pid}/root",
+            "--",
+            *command,
+        ]  # a lab may live in a chroot
 
     def run(self, *command: str, timeout_s: float = 30.0) -> str:
         """Run a program in the machine and return what it prints. Raises  LabFailed: it failed"""

@@ -11,7 +11,7 @@ from corral import command
 from corral.storage.interface import BadImage, StorageFailed
 
 DEADLINE_S: Final = 120.0
-LEASH: Final = ("prlimit", "--cpu=60", "--as=8589934592")  # tables made to make it work for ever end here
+LEASH: Final = ("prlimit", "--cpu=60", "--as=2147483648")  # tables made to make it work for ever end here
 SOUND, LEAKS, CORRUPT = 0, 3, 2  # exit codes; leaks only waste room
 
 
