@@ -53,7 +53,11 @@ class World:
         return self.guest_up(name)
 
     def guest_up(self, name: str, timeout_s: float = 60.0) -> VM:
-        self.until(f"guest of {name} up", lambda: self.vm(name).status.guest.up, timeout_s)
+        def up() -> bool:
+            vm = self.vm(name)  # its agent may answer before DHCP has
+            return vm.status.guest.up and bool(vm.status.guest.addresses or not vm.spec.nics)
+
+        self.until(f"guest of {name} up, with its address", up, timeout_s)
         return self.vm(name)
 
     def vm(self, name: str) -> VM:
