@@ -27,7 +27,7 @@ from corral.model.resource import Resource
 from corral.model.vm import VM, VMPhase, VMStatus
 from corral.model.volume import Volume, VolumePhase, VolumeStatus
 from corral.scheduler.placement import Decision, place, why_not
-from corral.store.interface import Change, Put, Remove, Write
+from corral.store.interface import Change, ChangeVerb, Put, Remove, Write
 from corral.store.mirror import Mirror
 
 RETRY_PLACING_S = 5.0  # room may come from facts that are no change of a node
@@ -45,6 +45,9 @@ class VmController(Seat):
     def __init__(self, desk: LeaderDesk) -> None:
         super().__init__(desk)
         self.keeper = FleetKeeper(desk.mirror)
+        self.reach: dict[
+            str, bool | None
+        ] = {}  # whether each node was reachable when last seen; None: removed
 
     def close(self) -> None:
         self.keeper.close()
@@ -57,10 +60,18 @@ class VmController(Seat):
             case VM() as vm:
                 yield vm.id
             case Node() as node:
-                yield from (vm.id for vm in self.mirror.select(VM, "node", node.id))
+                if self._reach_changed(node, removed=change.verb is ChangeVerb.REMOVE):
+                    yield from (vm.id for vm in self.mirror.select(VM, "node", node.id))
                 yield from (vm.id for vm in self.mirror.select(VM, "unplaced", "yes"))
             case Volume() as volume if volume.deleting and volume.spec.vm:
                 yield volume.spec.vm
+
+    def _reach_changed(self, node: Node, *, removed: bool) -> bool:
+        """Whether its VMs have to be looked at. Other changes of a node, room in a pool say, are nothing to them."""
+        now = None if removed else node.reachable
+        changed = node.id not in self.reach or self.reach[node.id] is not now
+        self.reach[node.id] = now
+        return changed
 
     async def reconcile(self, key: str) -> float | None:
         vm = self.mirror.get(key)

@@ -13,7 +13,7 @@ from corral.model.pool import StoragePool
 from corral.model.resource import Trouble
 from corral.model.vm import VM
 from corral.model.volume import ObjectState, Volume, VolumePhase, VolumeStatus
-from corral.store.interface import Change, Put, Remove
+from corral.store.interface import Change, ChangeVerb, Put, Remove
 
 RETRY_S = 5.0
 
@@ -67,7 +67,7 @@ class VolumeController(Seat):
         match change.resource:
             case Volume() as volume:
                 yield volume.id
-            case Node() as node:
+            case Node() as node if change.verb is ChangeVerb.REMOVE:
                 yield from (v.id for v in self.mirror.select(Volume, "node", node.id))
 
     async def reconcile(self, key: str) -> float | None:
