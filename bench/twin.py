@@ -10,6 +10,7 @@ Peer           none runs here
 import argparse
 import asyncio
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -32,6 +33,7 @@ from corral.model.vm import DomainState
 from corral.network.simulated import SimulatedNetworking
 from corral.storage.simulated import Files, SharedFiles, SimulatedStorage
 
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # the end of the server is no news
 QUICK = Pace(start=(0.01, 0.02), guest_boot=(0.1, 0.2))
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from corral.agent.held import Held
 from corral.agent.looking import within
 from corral.agent.ports import Link
-from corral.agent.reporting import Reporter, coarse, steady
+from corral.agent.reporting import coarse, Reporter, steady, steady_room
 from corral.clock import Clock, backoff_s
 from corral.errors import CorralError
 from corral.model.ids import PoolId
@@ -112,7 +112,7 @@ class Objects:
             self._reporter.put("pools", pool.key, PoolOnNode())
             return None
         seen = await within(CALL_S, f"opening pool {pool.path}", self._storage.open_pool(pool))
-        self._reporter.put("pools", pool.key, seen)
+        self._reporter.put("pools", pool.key, steady_room(seen, self._reporter.get("pools", pool.key)))
         if not seen.ready:
             self._open.discard(pool.key)
             return NOT_READY_LOOK_S

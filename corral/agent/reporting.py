@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from corral.model.link import Report, digest
 from corral.model.node import Inventory, NetworkOnNode, PoolOnNode
@@ -23,6 +24,7 @@ from corral.model.volume import ObjectReport
 
 PARTS_MAX: Final = 200  # in one report: bounds its size
 WINDOW: Final = 2  # reports on their way: what changes meanwhile goes together in the next
+ROOM_SHARE: Final = 0.01  # of a pool
 S = TypeVar("S", bound=Struct)
 
 
@@ -119,6 +121,14 @@ def steady(new: Trouble | None, old: Trouble | None) -> Trouble | None:
     if new and old and (new.code, new.message, new.context) == (old.code, old.message, old.context):
         return old
     return new
+
+
+def steady_room(new: PoolOnNode, old: Struct | None) -> PoolOnNode:
+    """What is new about a pool. Room that changed by less than a hundredth of the pool is no news: each node that
+    sees a shared pool would tell it."""
+    if not isinstance(old, PoolOnNode) or replace(new, free_bytes=old.free_bytes) != old:
+        return new
+    return old if abs(new.free_bytes - old.free_bytes) < ROOM_SHARE * new.total_bytes else new
 
 
 def coarse(progress: float) -> float:

@@ -34,9 +34,7 @@ class OperationController(Seat):
                 if not op.ended:
                     yield op.id
             case Node():
-                for op in self.mirror.select(Operation, "phase", "running"):
-                    if op.spec.target.kind in ("StoragePool", "Network"):
-                        yield op.id
+                yield from (op.id for op in self.mirror.select(Operation, "on_nodes", "yes"))
             case resource:
                 for op in self.mirror.select(Operation, "target", resource.id):
                     if not op.ended:

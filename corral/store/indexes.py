@@ -82,6 +82,9 @@ declare(
     Operation,
     target=lambda operation: (operation.spec.target.id,),
     open=lambda operation: () if operation.ended else (operation.spec.target.id,),
+    on_nodes=lambda operation: (
+        ("yes",) if not operation.ended and operation.spec.target.kind in ("StoragePool", "Network") else ()
+    ),  # waits for nodes to have something ready
 )
 declare(Port, vm=lambda port: (port.spec.vm,), network=lambda port: (port.spec.network,))
 declare(Event, about=lambda event: (event.spec.about.id,))

@@ -10,11 +10,13 @@ from msgspec.structs import replace
 from corral.agent.facts import FactTaker, ProcFigures, rates
 from corral.agent.guests import UP_S
 from corral.agent.lanes import Lanes, Tasks
+from corral.agent.reporting import steady_room
 from corral.agent.seed import seed_files
 from corral.hypervisor.interface import DomainFacts, HypervisorFailed
 from corral.hypervisor.simulated import SimulatedHypervisor
 from corral.model.ids import VmId
 from corral.model.link import NODE_COLUMNS, VM_COLUMNS, NicAssignment, OpenConsole
+from corral.model.node import PoolOnNode
 from corral.model.vm import CloudInit, StopReason
 from tests.unit.agent.rig import LAN, VM, WEB, NoFigures, Rig, Strikes, in_rig
 
@@ -205,6 +207,29 @@ async def test_a_bug_in_one_lane_leaves_the_others_alone(rig: Rig) -> None:
     await rig.web_runs()
     assert [type(bug) for bug in agent.bugs] == [ZeroDivisionError]
     agent.bugs.clear()
+
+
+# ---- reporting
+
+POOL = PoolOnNode(ready=True, total_bytes=1000, free_bytes=500)
+ROOM = [  # name, what is seen, what is told
+    ("nothing told yet: as it is", POOL, None, POOL),
+    ("a little less room: no news", replace(POOL, free_bytes=491), POOL, POOL),
+    ("a hundredth less: news", replace(POOL, free_bytes=490), POOL, replace(POOL, free_bytes=490)),
+    (
+        "not ready: news at once",
+        replace(POOL, ready=False, free_bytes=499),
+        POOL,
+        replace(POOL, ready=False, free_bytes=499),
+    ),
+]
+
+
+@pytest.mark.parametrize(("seen", "old", "told"), [pytest.param(*r[1:], id=r[0]) for r in ROOM])
+def test_small_changes_of_room_are_no_news(
+    seen: PoolOnNode, old: PoolOnNode | None, told: PoolOnNode
+) -> None:
+    assert steady_room(seen, old) == told
 
 
 # ---- guests
