@@ -16,7 +16,7 @@ from typing import Final
 from corral.agent.held import Held
 from corral.agent.looking import within
 from corral.agent.ports import Link
-from corral.agent.reporting import coarse, Reporter, steady, steady_room
+from corral.agent.reporting import Reporter, coarse, steady, steady_room
 from corral.clock import Clock, backoff_s
 from corral.errors import CorralError
 from corral.model.ids import PoolId

@@ -125,7 +125,8 @@ def steady(new: Trouble | None, old: Trouble | None) -> Trouble | None:
 
 def steady_room(new: PoolOnNode, old: Struct | None) -> PoolOnNode:
     """What is new about a pool. Room that changed by less than a hundredth of the pool is no news: each node that
-    sees a shared pool would tell it."""
+    sees a shared pool would tell it.
+    """
     if not isinstance(old, PoolOnNode) or replace(new, free_bytes=old.free_bytes) != old:
         return new
     return old if abs(new.free_bytes - old.free_bytes) < ROOM_SHARE * new.total_bytes else new
