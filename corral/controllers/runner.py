@@ -20,6 +20,7 @@ from corral.store.interface import Change, Deposed
 from corral.store.mirror import Mirror
 
 log = logging.getLogger("corral.controllers")
+SOON_S = 0.001  # the least wait: a rounding error of a wait must not become a loop that time never leaves
 
 
 class Controller(Protocol):
@@ -126,4 +127,4 @@ class Runner:
             if self.running:
                 self.touch(key)
 
-        self.timers[key] = asyncio.get_running_loop().call_later(after_s, fire)
+        self.timers[key] = asyncio.get_running_loop().call_later(max(after_s, SOON_S), fire)
