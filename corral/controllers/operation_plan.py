@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from corral.errors import DeadlinePassed
 from corral.model.network import Network
-from corral.model.node import Node
+from corral.model.node import NetworkOnNode, Node, PoolOnNode
 from corral.model.operation import Operation, OperationState, OperationStatus, Step, Verb
 from corral.model.pool import StoragePool
 from corral.model.resource import Resource, Trouble
@@ -209,20 +209,19 @@ def _volume(op: Operation, volume: Volume) -> Verdict:
     )
 
 
-def _on_nodes(op: Operation, seen: list[tuple[Node, object]]) -> Verdict:
+def _on_nodes(op: Operation, seen: list[tuple[Node, PoolOnNode | NetworkOnNode | None]]) -> Verdict:
     """A pool or network is there when every node that is reachable has it ready."""
     if op.spec.verb is not Verb.CREATE:
         return DONE
-    waiting = [(node, on) for node, on in seen if not getattr(on, "ready", False)]
+    waiting = [(node, on) for node, on in seen if on is None or not on.ready]
     if not waiting:
         return DONE
-    troubled = [(node, on) for node, on in waiting if getattr(on, "trouble", None)]
+    troubled = [(node, on.trouble) for node, on in waiting if on and on.trouble]
     progress = 1 - len(waiting) / len(seen)
     names = ", ".join(node.name for node, _ in waiting[:5])
     if not troubled:
         return Verdict(step="open on nodes", progress=progress, waiting_for=names)
-    node, on = troubled[0]
-    trouble: Trouble = getattr(on, "trouble")  # noqa: B009
+    node, trouble = troubled[0]
     error = msgspec.structs.replace(trouble, message=f"node {node.name}: {trouble.message}")
     return Verdict(
         step="open on nodes",
