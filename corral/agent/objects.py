@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Final
 
+from msgspec.structs import replace
+
 from corral.agent.held import Held
 from corral.agent.looking import within
 from corral.agent.ports import Link
@@ -39,6 +41,21 @@ from corral.storage.interface import Storage, StorageFailed
 CALL_S: Final = 60.0
 STALL_S: Final = 300.0  # without progress, making a volume is given up and tried again
 NOT_READY_LOOK_S: Final = 5.0
+
+
+class VolumeLost(StorageFailed):
+    """A volume that was made before is not in its pool any more."""
+
+    code = "volume.lost"
+
+    def __init__(self, volume: VolumeAssignment) -> None:
+        super().__init__(
+            f"the file of {volume.volume} is gone from {volume.pool_path}",
+            hint="Is the right file system mounted there? Corral does not make an empty one in its place: "
+            "put the file back, or delete the volume.",
+            volume=volume.volume,
+            path=volume.pool_path,
+        )
 
 
 class Objects:
@@ -149,13 +166,15 @@ class Objects:
             return NOT_READY_LOOK_S  # the pool wakes it when it is open
         seen = await within(CALL_S, f"looking for {volume.key}", self._storage.see_volume(volume))
         if seen.state is not ObjectState.READY:
+            if volume.made:
+                raise VolumeLost(volume)
             made = await self._make(volume)
             if made is None:
                 return 0.0
             seen = made
             self._room_changed(volume.pool)
         self._reporter.put("volumes", volume.key, seen)
-        self._ready[volume.key] = volume
+        self._ready[volume.key] = replace(volume, made=False)
         for vm in self._held.vms_with(volume.volume):
             self._wake(vm)
         return None
@@ -227,7 +246,7 @@ class Objects:
     async def _disk_ready(self, disk: DiskAssignment) -> bool:
         own = self._held.assignments.get(disk.volume)
         if isinstance(own, VolumeAssignment):
-            return own.wanted and self._ready.get(disk.volume) == own
+            return own.wanted and self._ready.get(disk.volume) == replace(own, made=False)
         pool_path = str(PurePosixPath(disk.path).parent.parent)  # made elsewhere: is it visible here?
         probe = VolumeAssignment(volume=disk.volume, pool=PoolId(""), pool_path=pool_path, size_bytes=0)
         seen = await within(CALL_S, f"looking for {disk.volume}", self._storage.see_volume(probe))

@@ -102,6 +102,35 @@ def create(
 
 
 @commands.command()
+def clone(
+    volume: VolumeName,
+    name: Annotated[str, typer.Argument(help="Name of the new volume.")],
+    linked: Annotated[
+        bool, typer.Option("--linked", help="Keep standing on the same image: quick and small.")
+    ] = False,
+    size: Annotated[str, typer.Option("--size", metavar="SIZE", help="Like 10GiB. Default: the same.")] = "",
+    pool: Annotated[
+        str,
+        typer.Option("--pool", help="Where it lives. Default: the same.", autocompletion=names_of("pools")),
+    ] = "",
+    label: LabelsOption = None,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Make a new volume that begins as a copy of VOLUME, which no running VM may use.
+
+    Example: corral volume clone data data-2
+    """
+    fields = {"pool": pool, "linked": linked, "labels": labels_of(label)}
+    with connect() as client:
+        volumes = client.volumes.having(dry_run=dry_run)
+        operation = volumes.clone(volume, name, **fields, **({"size": size} if size else {}))
+        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@commands.command()
 def delete(
     volume: VolumeName,
     yes: YesOption = False,

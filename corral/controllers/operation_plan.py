@@ -201,7 +201,7 @@ def _volume(op: Operation, volume: Volume) -> Verdict:
         return DONE
     failing = volume.status.phase is VolumePhase.FAILED
     return Verdict(
-        step="make the volume",
+        step="copy the volume" if volume.spec.source else "make the volume",
         progress=0.1 + 0.85 * (report.progress if report else 0.0),
         waiting_for=trouble.message if trouble else ("" if volume.status.node else "a node with its pool"),
         error=trouble if failing else None,

@@ -65,13 +65,13 @@ def _pools(volumes: Sequence[Volume]) -> Mapping[str, int]:
 
 def _near(mirror: Mirror, volumes: Sequence[Volume]) -> frozenset[NodeId] | None:
     """Nodes that see all volumes which exist in local pools; None: any node does."""
-    near: frozenset[NodeId] | None = None
-    for volume in volumes:
-        pool = mirror.get(volume.spec.pool)
-        if (
-            isinstance(pool, StoragePool)
-            and not pool.spec.shared
-            and (node := volume.status.node or volume.spec.node)
-        ):
-            near = frozenset({node}) if near is None else near & {node}
-    return near
+    nodes = [node for volume in volumes if (node := _tied_to(mirror, volume))]
+    return frozenset(nodes[:1]).intersection(*({node} for node in nodes)) if nodes else None
+
+
+def _tied_to(mirror: Mirror, volume: Volume) -> NodeId | None:
+    """The one node that sees it, or that can make it."""
+    pool = mirror.get(volume.spec.pool)
+    if not isinstance(pool, StoragePool) or pool.spec.shared:
+        return None
+    return volume.status.node or volume.spec.node

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Iterable, Iterator
 
 import msgspec
 
+from corral.controllers.copying import copies_of
 from corral.controllers.desk import LeaderDesk, Seat
 from corral.controllers.migration_plan import Target, wants_target
 from corral.controllers.placement import FleetKeeper, ask_of
@@ -157,7 +158,10 @@ class VmController(Seat):
 
     async def _clear(self, vm: VM, plan: VmPlan) -> float | None:
         """No node has anything of the VM any more: its volumes go, then its record and ports."""
-        volumes = [v for v in self.mirror.select(Volume, "vm", vm.id) if not v.deleting]
+        left = [v for v in self.mirror.select(Volume, "vm", vm.id) if not v.deleting]
+        volumes = [v for v in left if not copies_of(v, self.mirror)]
+        if left and not volumes:
+            return RETRY_PLACING_S  # until the copies that are being made of them are whole
         if volumes:
             now_s = self.clock.now_s()
             await self.desk.replace(

@@ -98,10 +98,16 @@ class VolumeController(Seat):
         pool = self.mirror.get(volume.spec.pool)
         if not isinstance(pool, StoragePool):
             return None
+        needed = (pool.id, *self._pools_of_source(volume))
         ready = [
             (n.status.pools[pool.id].free_bytes, n)
             for n in self.mirror.list(Node)
-            if n.reachable and pool.id in n.status.pools and n.status.pools[pool.id].ready
+            if n.reachable and all(id in n.status.pools and n.status.pools[id].ready for id in needed)
         ]
         best = max(ready, key=lambda entry: entry[0], default=None)
         return NodeId(best[1].id) if best else None
+
+    def _pools_of_source(self, volume: Volume) -> tuple[str, ...]:
+        """Where what it copies is."""
+        source = self.mirror.get(volume.spec.source.volume) if volume.spec.source else None
+        return (source.spec.pool,) if isinstance(source, Volume) else ()

@@ -32,6 +32,13 @@ class ImageSource(Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
+class CopySource(Struct, frozen=True, kw_only=True):
+    """A volume that another one is made from. Its file is POOL/volumes/ID.qcow2."""
+
+    volume: VolumeId
+    pool_path: str
+
+
 class ImageAssignment(Struct, frozen=True, kw_only=True, tag="image"):
     """A copy of an image that has to go from a pool. Fetching is part of making a volume."""
 
@@ -53,6 +60,8 @@ class VolumeAssignment(Struct, frozen=True, kw_only=True, tag="volume"):
     pool_path: str
     size_bytes: int
     image: ImageSource | None = None
+    source: CopySource | None = None  # begins as a copy of it: of all of it, or of what lies over the image
+    made: bool = False  # it was there before: if it is not now, say so instead of making it anew
     wanted: bool = True
 
     @property

@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 
 from msgspec import Struct
 
-from corral.model.ids import ImageId, NodeId, PoolId, VmId
+from corral.model.ids import ImageId, NodeId, PoolId, VmId, VolumeId
 from corral.model.resource import Resource, Trouble
 
 
@@ -47,10 +47,17 @@ class ObjectReport(Struct, frozen=True, kw_only=True):
     trouble: Trouble | None = None
 
 
+class VolumeSource(Struct, frozen=True, kw_only=True):
+    """What a new volume begins as a copy of. Nothing may write to it until the copy is whole."""
+
+    volume: VolumeId
+
+
 class VolumeSpec(Struct, frozen=True, kw_only=True):
     pool: PoolId
     size_bytes: int  # as the guest sees it
     image: ImageId | None = None  # thin on top of this image; None: empty
+    source: VolumeSource | None = None  # begins as a copy of it; with an image: only what lies over the image
     node: NodeId | None = None  # make it here; None: where its VM is placed, or the scheduler says
     vm: VmId | None = None  # goes with this VM when it is deleted without --keep-volumes
 
@@ -58,6 +65,7 @@ class VolumeSpec(Struct, frozen=True, kw_only=True):
 class VolumeStatus(Struct, frozen=True, kw_only=True):
     phase: VolumePhase = VolumePhase.PENDING
     node: NodeId | None = None  # makes, holds (local pool) and deletes it
+    made: bool = False  # its node has made it once: a file that is missing now is lost, and not made anew
     report: ObjectReport | None = None
     trouble: Trouble | None = None
     since: float = 0.0

@@ -14,6 +14,7 @@ from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, VmId, VolumeId
 from corral.model.image import Image, ImageCopy
 from corral.model.link import (
     Assignment,
+    CopySource,
     DiskAssignment,
     ImageAssignment,
     ImageSource,
@@ -184,8 +185,20 @@ def _volume(mirror: Mirror, node: NodeId, volume: Volume) -> VolumeAssignment | 
         pool_path=pool.spec.path,
         size_bytes=volume.spec.size_bytes,
         image=_source(image) if isinstance(image, Image) else None,
+        source=_copied(mirror, volume),
+        made=volume.status.made,
         wanted=not volume.deleting,
     )
+
+
+def _copied(mirror: Mirror, volume: Volume) -> CopySource | None:
+    """What it begins as a copy of. A source that is gone is named all the same: no volume begins empty instead."""
+    if volume.spec.source is None:
+        return None
+    source = mirror.get(volume.spec.source.volume)
+    pool = mirror.get(source.spec.pool) if isinstance(source, Volume) else None
+    path = pool.spec.path if isinstance(pool, StoragePool) else ""
+    return CopySource(volume=volume.spec.source.volume, pool_path=path)
 
 
 def _source(image: Image) -> ImageSource:

@@ -19,7 +19,7 @@ from corral.model.link import Report, digest
 from corral.model.node import Node
 from corral.model.resource import Resource
 from corral.model.vm import VM, DomainState, VMReport
-from corral.model.volume import ObjectReport, Volume
+from corral.model.volume import ObjectReport, ObjectState, Volume
 from corral.store.mirror import Mirror
 
 Plan = Callable[[], Iterable[Resource]]
@@ -76,7 +76,8 @@ def _node(mirror: Mirror, id: NodeId, report: Report) -> Iterator[Resource]:
 def _volume(mirror: Mirror, id: NodeId, key: str, part: ObjectReport) -> Iterator[Resource]:
     volume = mirror.get(key)
     if isinstance(volume, Volume) and volume.status.node == id:
-        yield from _status(volume, report=part)
+        made = volume.status.made or part.state is ObjectState.READY
+        yield from _status(volume, report=part, made=made)
 
 
 def _vm(mirror: Mirror, id: NodeId, key: str, part: VMReport) -> Iterator[Resource]:

@@ -10,7 +10,8 @@ Start here     DirectoryStorage.make_volume()
 """
 
 import os
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -18,19 +19,21 @@ from typing import Final
 from corral import command
 from corral.clock import Clock
 from corral.errors import CorralError, Invalid
-from corral.model.link import ImageSource, PoolAssignment, VolumeAssignment
+from corral.model.link import CopySource, ImageSource, PoolAssignment, VolumeAssignment
 from corral.model.node import PoolOnNode
 from corral.model.resource import Trouble
 from corral.model.units import MiB, format_size
 from corral.model.volume import ObjectReport, ObjectState
-from corral.storage import files, seed
+from corral.storage import files, qcow2, seed, sniff
+from corral.storage.convert import convert, failed, needed_bytes
 from corral.storage.copies import Copies, virtual_bytes
 from corral.storage.interface import ImageFetch, Progress, StorageFailed, image_path, volume_path
-from corral.storage.lane import Lane
+from corral.storage.lane import WRITE_S, Lane
 
 ROUND_BYTES: Final = 64 * MiB  # finer changes of free room are noise
 MAKE_S: Final = 60.0  # for qemu-img create: it writes 200 KiB
 FETCH_SHARE: Final = 0.95  # of a volume's progress
+COPY_FETCH_SHARE: Final = 0.3  # the same, when a volume is copied after that
 SUFFIX: Final = ".part"
 
 
@@ -80,14 +83,19 @@ class DirectoryStorage:
         if seen.state is ObjectState.READY:
             return seen
         await self._lane(volume.pool_path).run(lambda: self._open(volume.pool_path), "opening the pool")
-        backing: list[str] = []
+        share = COPY_FETCH_SHARE if volume.source else FETCH_SHARE
+        backing: tuple[str, str] | None = None
         size_bytes = volume.size_bytes
         if volume.image:
             await self._copies.have(
-                self._lane(volume.pool_path), volume.image, fetch, lambda share: progress(share * FETCH_SHARE)
+                self._lane(volume.pool_path), volume.image, fetch, lambda done: progress(done * share)
             )
             backing, size_bytes = await self._on_top_of(volume, volume.image)
-        await self._create(volume, backing, size_bytes)
+        if volume.source:
+            begin = share if volume.image else 0.0
+            await self._copy(volume, volume.source, backing, lambda p: progress(begin + p * (0.99 - begin)))
+        else:
+            await self._create(volume, backing, size_bytes)
         progress(1.0)
         return await self.see_volume(volume)
 
@@ -106,8 +114,8 @@ class DirectoryStorage:
         path = seed.seed_path(self._seeds, _checked("vm", vm))
         await self._lane(str(self._seeds)).run(lambda: files.remove(path), "deleting a seed")
 
-    async def _on_top_of(self, volume: VolumeAssignment, image: ImageSource) -> tuple[list[str], int]:
-        """qemu-img's words for the backing image, and the volume's size.
+    async def _on_top_of(self, volume: VolumeAssignment, image: ImageSource) -> tuple[tuple[str, str], int]:
+        """The backing image's path and format, and the volume's size.
 
         The path is relative, so that a pool which is mounted elsewhere, or restored there, still holds together.
         """
@@ -120,20 +128,72 @@ class DirectoryStorage:
                 "size_bytes", volume.size_bytes, f"at least the image's {needs} bytes",
                 hint=f"Ask for {format_size(needs)} or more: what lies beyond would be cut off.",
             )  # fmt: skip
-        return ["-b", f"../images/{path.name}", "-F", image.format, "-u"], max(needs, volume.size_bytes)
+        return (f"../images/{path.name}", image.format), max(needs, volume.size_bytes)
 
-    async def _create(self, volume: VolumeAssignment, backing: list[str], size_bytes: int) -> None:
+    async def _create(
+        self, volume: VolumeAssignment, backing: tuple[str, str] | None, size_bytes: int
+    ) -> None:
         path = _path(volume)
+        on = ["-b", backing[0], "-F", backing[1], "-u"] if backing else []
+        async with self._unfinished(path) as temporary:
+            await self._qemu("create", "-q", "-f", "qcow2", *on, str(temporary), str(size_bytes), path=path)
+            await self._publish(temporary, path)
+
+    async def _copy(
+        self,
+        volume: VolumeAssignment,
+        source: CopySource,
+        backing: tuple[str, str] | None,
+        progress: Progress,
+    ) -> None:
+        """Make it a copy of another volume: of all of it, or of what lies over the image that both stand on."""
+        path = _path(volume)
+        origin = Path(volume_path(source.pool_path, _checked("volume", source.volume)))
+        await self._lane(source.pool_path).run(
+            lambda: _check_origin(origin, volume.image), "looking at a volume"
+        )
+        await self._check_room(path, source, over_image=backing is not None)
+        async with self._unfinished(path) as temporary:
+            await convert(
+                origin, temporary, source_format="qcow2", backing=backing, qemu_img=self._qemu_img, progress=progress
+            )  # fmt: skip
+            await self._qemu("resize", "-q", "-f", "qcow2", str(temporary), str(volume.size_bytes), path=path)
+            await self._publish(temporary, path)
+
+    async def _check_room(self, path: Path, source: CopySource, *, over_image: bool) -> None:
+        """Raises PoolFull: a copy would not fit; said before the pool is full"""
+        origin = Path(volume_path(source.pool_path, source.volume))
+        if over_image:
+            needs = await self._lane(source.pool_path).run(lambda: _look(origin) or 0, "looking at a volume")
+        else:
+            needs = await needed_bytes(origin, source_format="qcow2", qemu_img=self._qemu_img)
+        free = await self._lane(str(path.parent.parent)).run(
+            lambda: files.free_bytes(path.parent), "looking at room"
+        )
+        if needs > free:
+            raise files.full(path.parent, f"volume {path.stem}", needs)
+
+    async def _qemu(self, *words: str, path: Path) -> None:
+        ran = await command.run(
+            self._qemu_img, *words, deadline_s=MAKE_S, failed=StorageFailed, package="qemu-utils"
+        )
+        if ran.code:
+            raise failed(ran, path, f"volume {path.stem}")
+
+    @asynccontextmanager
+    async def _unfinished(self, path: Path) -> AsyncIterator[Path]:
+        """A name for a file that is not whole yet; what has it at the end is removed."""
         temporary = self._temporary(path)
-        words = [self._qemu_img, "create", "-q", "-f", "qcow2", *backing, str(temporary), str(size_bytes)]
         try:
-            ran = await command.run(*words, deadline_s=MAKE_S, failed=StorageFailed, package="qemu-utils")
-            if ran.code:
-                raise _failed(ran, path)
-            await self._lane(volume.pool_path).run(lambda: files.publish(temporary, path), "keeping a volume")
+            yield temporary
         finally:
             with suppress(OSError):
                 temporary.unlink()
+
+    async def _publish(self, temporary: Path, path: Path) -> None:
+        await self._lane(str(path.parent.parent)).run(
+            lambda: files.publish(temporary, path), "keeping a volume", deadline_s=WRITE_S
+        )
 
     def _open(self, pool_path: str) -> tuple[int, int]:
         """Total and free bytes of a pool whose directories are there and can be written. Blocks."""
@@ -183,11 +243,19 @@ def _look(path: Path) -> int | None:
         return None
 
 
-def _failed(ran: command.Ran, path: Path) -> StorageFailed:
-    """What qemu-img said, in our words."""
-    if "No space left" in ran.errors or "quota exceeded" in ran.errors:
-        return files.full(path.parent, f"volume {path.stem}")
-    return StorageFailed(
-        f"qemu-img could not make volume {path.stem}: {ran.last_words}",
-        hint="Look at the pool's directory on the node.", path=str(path),
-    )  # fmt: skip
+def _check_origin(path: Path, image: ImageSource | None) -> None:
+    """Blocks. raises StorageFailed: it is not there; Invalid: more than one layer lies over the image"""
+    if not path.exists():
+        raise StorageFailed(
+            f"{path.stem}, which is to be copied, is not in {path.parent} on this node",
+            hint="Is its pool mounted here?", path=str(path),
+        )  # fmt: skip
+    if image is None:
+        return
+    with path.open("rb") as file:
+        below = qcow2.backing_file(file.read(sniff.HEADER_BYTES))
+    if Path(below).name != image.image:
+        raise Invalid(
+            "linked", below, f"on image {image.image} directly",
+            hint="Its snapshots lie between: clone it in full.",
+        )  # fmt: skip

@@ -68,6 +68,14 @@ def read(header: bytes) -> Header:
     return msgspec.structs.replace(first, incompatible=incompatible, header_length=length)
 
 
+def backing_file(header: bytes) -> str:
+    """The name of the file that it lies over, as it stands there; "": none. raises BadImage"""
+    found = read(header)
+    return header[found.backing_offset : found.backing_offset + min(found.backing_length, 1023)].decode(
+        "utf-8", "replace"
+    )
+
+
 def check(header: bytes, size_bytes: int) -> int:
     """The size as a guest sees it, in bytes, of a whole qcow2 file that refers to no other file.
 
@@ -89,11 +97,10 @@ def check(header: bytes, size_bytes: int) -> int:
 
 def _refuse_other_files(found: Header, header: bytes) -> None:
     if found.backing_offset or found.backing_length:
-        name = header[found.backing_offset : found.backing_offset + min(found.backing_length, 1023)]
         raise _bad(
             "the image needs a foreign backing file",
             "Flatten it first: `qemu-img convert -O qcow2 FILE flat.qcow2`.",
-            backing_file=name.decode("utf-8", "replace"),
+            backing_file=backing_file(header),
         )
     if found.incompatible & DATA_FILE or EXTENSION_DATA_FILE in _extensions(found, header):
         raise _bad("the image keeps its data in another file", "Flatten it with `qemu-img convert -O qcow2`.")

@@ -10,12 +10,20 @@ from dataclasses import dataclass, field
 
 from corral.clock import Clock
 from corral.faults import Faults, NoFaults
-from corral.model.link import ImageSource, PoolAssignment, VolumeAssignment
+from corral.model.link import CopySource, ImageSource, PoolAssignment, VolumeAssignment
 from corral.model.node import PoolOnNode
 from corral.model.units import GiB, TiB
 from corral.model.volume import ObjectReport, ObjectState
-from corral.storage.interface import ImageFetch, PoolFull, Progress, image_path, volume_path
+from corral.storage.interface import (
+    ImageFetch,
+    PoolFull,
+    Progress,
+    StorageFailed,
+    image_path,
+    volume_path,
+)
 
+VOLUME_BYTES = 256 * 1024  # of a new one's file
 ROUND_BYTES = GiB  # free room is told in steps: noise is no change
 
 
@@ -89,7 +97,10 @@ class SimulatedStorage:
         if volume.image:
             await self._fetch(volume.pool_path, volume.image, fetch, progress)
         path = volume_path(volume.pool_path, volume.volume)
-        self._write(path, 256 * 1024)
+        if volume.source and not self.exists(path):
+            await self._copy(volume.source, path, progress)
+        else:
+            self._write(path, VOLUME_BYTES)
         await self._faults.strike("storage.make_volume.end")
         return await self.see_volume(volume)
 
@@ -131,6 +142,17 @@ class SimulatedStorage:
                 await self._clock.sleep(image.size_bytes / self._bytes_s / 4)
                 progress(part / 4)
         self._write(path, image.size_bytes)
+
+    async def _copy(self, source: CopySource, path: str, progress: Progress) -> None:
+        """Copy a volume's file; whatever becomes of the other one meanwhile, the new one is whole or not there."""
+        origin = volume_path(source.pool_path, source.volume)
+        if not self.exists(origin):
+            raise StorageFailed(f"{origin} is not there", path=origin)
+        size_bytes = self._files(origin).sizes[origin]
+        for part in range(1, 5):
+            await self._clock.sleep(size_bytes / self._bytes_s / 4)
+            progress(part / 4)
+        self._write(path, size_bytes)
 
     def _write(self, path: str, size_bytes: int) -> None:
         files = self._files(path)

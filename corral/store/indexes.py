@@ -71,6 +71,7 @@ declare(
     node=lambda volume: present(volume.status.node),
     pool=lambda volume: (volume.spec.pool,),
     image=lambda volume: present(volume.spec.image),
+    source=lambda volume: (volume.spec.source.volume,) if volume.spec.source else (),
     vm=lambda volume: present(volume.spec.vm),
 )
 declare(

@@ -16,13 +16,22 @@ from corral.model.operation import Operation
 from corral.model.vm import VM
 from corral.server.core import ServerCore
 from corral.server.services.asking import Asking
-from corral.server.services.requests import CreateVM, MigrateVM, NewDisk, NewNic, UpdateNode
+from corral.server.services.requests import (
+    CloneVolume,
+    CreateVM,
+    CreateVolume,
+    MigrateVM,
+    NewDisk,
+    NewNic,
+    UpdateNode,
+)
 from tests.sim.loop import SimClock
 from tests.sim.process import Process
 
 Call = Callable[[ServerCore, Asking], Awaitable[Operation]]
 VMS_MAX = 8
 NAMES = [f"vm-{n}" for n in range(VMS_MAX)]
+VOLUMES = ("data-0", "data-1", "copy-0", "copy-1")  # without a VM
 
 
 class Users:
@@ -89,7 +98,16 @@ class Users:
             policy=self.chance.choice(("spread", "pack")),
         )
         force, cordoned = self.chance.random() < 0.4, self.chance.random() < 0.3
-        pick = self.chance.random()
+        pick, volume, copy = (
+            self.chance.random(),
+            self.chance.choice(VOLUMES),
+            self.chance.choice(VOLUMES[2:]),
+        )
+        data = CreateVolume(name=volume, size="1GiB", pool=self.chance.choice(("shared", "local")))
+        origin = self.chance.choice((f"{vm}-0", *VOLUMES))
+        clone = CloneVolume(
+            name=copy, pool=self.chance.choice(("", "shared")), linked=self.chance.random() < 0.5
+        )
         wishes: list[tuple[str, Call]] = [
             (f"create {vm}", lambda c, a: c.services.vms.create(ask, a)),
             (f"create {vm}", lambda c, a: c.services.vms.create(ask, a)),
@@ -101,6 +119,9 @@ class Users:
             (f"stop {vm}", lambda c, a: c.services.vms.stop(vm, a, force=force)),
             (f"restart {vm}", lambda c, a: c.services.vms.restart(vm, a, force=force)),
             (f"delete {vm}", lambda c, a: c.services.vms.delete(vm, a)),
+            (f"create-volume {volume}", lambda c, a: c.services.volumes.create(data, a)),
+            (f"clone {origin}", lambda c, a: c.services.volumes.clone(origin, clone, a)),
+            (f"delete-volume {volume}", lambda c, a: c.services.volumes.delete(volume, a)),
             ("cancel one", lambda c, a: c.services.operations.cancel(_one_running(c, pick), a)),
             ("cordon one", lambda c, a: c.services.nodes.update(_one_node(c, pick), UpdateNode(cordoned=cordoned), a)),
         ]  # fmt: skip

@@ -7,9 +7,10 @@ Start here     vms.py
 
 from corral.server.services.base import Desk
 from corral.server.services.operations import Operations
-from corral.server.services.things import Images, Networks, Nodes, Pools, Volumes
+from corral.server.services.things import Images, Networks, Nodes, Pools
 from corral.server.services.tokens import Tokens
 from corral.server.services.vms import VMs
+from corral.server.services.volumes import Volumes
 
 
 class Services:

@@ -70,6 +70,16 @@ class CreateVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     node: str = ""  # local pools: where; empty: the scheduler chooses
 
 
+class CloneVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /volumes/{volume}/clone."""
+
+    name: str
+    labels: dict[str, str] = {}
+    pool: str = ""  # empty: the pool of what it copies
+    size: Size = 0  # 0: as large as what it copies
+    linked: bool = False  # keeps standing on the image; only what was written over it is copied
+
+
 class CreateImage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of POST /images; the bytes follow by PUT /images/{image}/content."""
 

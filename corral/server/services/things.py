@@ -1,4 +1,4 @@
-"""Volumes, images, pools, networks, nodes: what users can ask for about them."""
+"""Images, pools, networks, nodes: what users can ask for about them."""
 
 from ipaddress import IPv4Address, ip_network
 from typing import TypeVar
@@ -20,12 +20,10 @@ from corral.model.vm import VM
 from corral.model.volume import Volume
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, Desk, check_labels, check_name
-from corral.server.services.disks import plan_volume, users_of
 from corral.server.services.requests import (
     CreateImage,
     CreateNetwork,
     CreatePool,
-    CreateVolume,
     UpdateLabels,
     UpdateNode,
 )
@@ -79,32 +77,6 @@ class Things:
         return Change(
             target=old, writes=(Remove(old.id),), expect={old.id: old.revision}, verb=Verb.DELETE, done=True
         )
-
-
-class Volumes(Things):
-    """Requests about volumes."""
-
-    async def create(self, ask: CreateVolume, asking: Asking) -> Operation:
-        return await self.desk.submit(asking, lambda: self._create(ask))
-
-    async def update(self, volume: str, ask: UpdateLabels, asking: Asking) -> Operation:
-        return await self.desk.submit(
-            asking, lambda: self._relabel(self.mirror.find(Volume, volume), ask.labels)
-        )
-
-    async def delete(self, volume: str, asking: Asking) -> Operation:
-        return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(Volume, volume)))
-
-    def _create(self, ask: CreateVolume) -> Change:
-        volume = plan_volume(ask.name, ask.project, ask.pool, ask.image, ask.size, self.mirror, self.clock)
-        node = NodeId(self.mirror.find(Node, ask.node).id) if ask.node else None
-        spec = msgspec.structs.replace(volume.spec, node=node)
-        return self._new(volume.having(labels=ask.labels, spec=spec), done=False)
-
-    def _delete(self, volume: Volume) -> Change:
-        if users := users_of(volume, self.mirror):
-            raise InUse("Volume", volume.name, f"VM {users[0].name}")
-        return self._going(volume)
 
 
 class Images(Things):

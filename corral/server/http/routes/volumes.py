@@ -12,11 +12,17 @@ from corral.server.http.api import api_of
 from corral.server.http.changing import Nothing, accepted, hear
 from corral.server.http.queries import ApiRequest
 from corral.server.http.reading import reading
-from corral.server.services.requests import CreateVolume, UpdateLabels
+from corral.server.services.requests import CloneVolume, CreateVolume, UpdateLabels
+from corral.server.services.volumes import VolumeChanging, VolumeNotReady
 
 EXAMPLES = {
     "empty": {"name": "data-1", "size": "100GiB", "pool": "shared"},
     "on an image": {"name": "root-1", "image": "debian-12", "size": "20GiB"},
+}
+
+CLONES = {
+    "in full": {"name": "data-2"},
+    "linked, in another pool": {"name": "root-2", "linked": True, "pool": "local"},
 }
 
 
@@ -26,6 +32,19 @@ async def create_volume(request: ApiRequest) -> Answer:
     """Create a volume in a pool, empty or thin on top of an image."""
     ask, asking, _ = await hear(request, CreateVolume)
     return accepted(await api_of(request).services.volumes.create(ask, asking), asking)
+
+
+@post("/volumes/{vol:str}/clone", status_code=202, **about(
+    "Volumes", body=CloneVolume, examples=CLONES, answers=Operation, status=202, parameters=CHANGING_ONE,
+    errors=(Invalid, NotFound, NameTaken, VolumeNotReady, VolumeChanging)))  # fmt: skip
+async def clone_volume(request: ApiRequest, vol: FromPath[str]) -> Answer:
+    """Make a new volume that begins as a copy of this one; the VMs that use this one have to be stopped.
+
+    A full clone stands alone. A linked one keeps standing on the image that this one stands on: it is quick and
+    small, as only what was written over the image is copied.
+    """
+    ask, asking, _ = await hear(request, CloneVolume)
+    return accepted(await api_of(request).services.volumes.clone(vol, ask, asking), asking)
 
 
 @patch("/volumes/{vol:str}", **about("Volumes", body=UpdateLabels, examples={"label it": {"labels": {"env": "prod"}}},
@@ -46,4 +65,4 @@ async def delete_volume(request: ApiRequest, vol: FromPath[str]) -> Answer:
     return accepted(await api_of(request).services.volumes.delete(vol, asking), asking)
 
 
-ROUTES = [*reading(Volume, tag="Volumes"), create_volume, update_volume, delete_volume]
+ROUTES = [*reading(Volume, tag="Volumes"), create_volume, clone_volume, update_volume, delete_volume]

@@ -1,0 +1,142 @@
+"""Volumes: what users can ask for about them.
+
+In this room   each request as a pure decision on the mirror
+Comes in       requests.py's bodies, and Asking
+Goes out       Operations; controllers/volume.py and the nodes do the rest
+Always true    what is copied is not written to: its VMs are stopped, and it can't be deleted meanwhile
+Next door      disks.py plans new ones; things.py has what all kinds share
+Start here     Volumes
+"""
+
+import msgspec
+
+from corral.controllers.copying import copies_of
+from corral.errors import CorralError, InUse, Invalid
+from corral.model.ids import NodeId, VolumeId
+from corral.model.node import Node
+from corral.model.operation import Operation
+from corral.model.pool import StoragePool
+from corral.model.units import MiB
+from corral.model.vm import VM, VMPhase
+from corral.model.volume import Volume, VolumePhase, VolumeSource
+from corral.server.services.asking import Asking
+from corral.server.services.base import Change
+from corral.server.services.disks import plan_volume, users_of
+from corral.server.services.requests import CloneVolume, CreateVolume, UpdateLabels
+from corral.server.services.things import Things
+from corral.store.interface import Put
+from corral.store.mirror import Mirror
+
+COPIED_BYTES_S = 20 * MiB  # a copy that is slower than this counts as stuck
+
+
+class VolumeNotReady(CorralError):
+    """The volume's file is not there, so nothing can be done with it."""
+
+    code = "volume.not_ready"
+    status = 409
+
+    def __init__(self, volume: Volume) -> None:
+        super().__init__(
+            f"volume {volume.name} is {'being deleted' if volume.deleting else volume.status.phase}",
+            hint=f"`corral volume show {volume.name}` says what it waits for.",
+            volume=volume.id,
+        )
+
+
+class VolumeChanging(CorralError):
+    """A running VM writes to the volume: a copy of it would be of no moment in time."""
+
+    code = "volume.changing"
+    status = 409
+
+    def __init__(self, volume: Volume, vm: VM) -> None:
+        super().__init__(
+            f"VM {vm.name} writes to volume {volume.name}",
+            hint=f"Stop it first (`corral vm stop {vm.name}`), or clone from a snapshot of it.",
+            volume=volume.id,
+            vm=vm.id,
+        )
+
+
+class Volumes(Things):
+    """Requests about volumes."""
+
+    async def create(self, ask: CreateVolume, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._create(ask))
+
+    async def clone(self, volume: str, ask: CloneVolume, asking: Asking) -> Operation:
+        """Make a new volume that begins as a copy of this one."""
+        return await self.desk.submit(asking, lambda: self._clone(self.mirror.find(Volume, volume), ask))
+
+    async def update(self, volume: str, ask: UpdateLabels, asking: Asking) -> Operation:
+        return await self.desk.submit(
+            asking, lambda: self._relabel(self.mirror.find(Volume, volume), ask.labels)
+        )
+
+    async def delete(self, volume: str, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(Volume, volume)))
+
+    def _create(self, ask: CreateVolume) -> Change:
+        volume = plan_volume(ask.name, ask.project, ask.pool, ask.image, ask.size, self.mirror, self.clock)
+        node = NodeId(self.mirror.find(Node, ask.node).id) if ask.node else None
+        spec = msgspec.structs.replace(volume.spec, node=node)
+        return self._new(volume.having(labels=ask.labels, spec=spec), done=False)
+
+    def _clone(self, source: Volume, ask: CloneVolume) -> Change:
+        check_still(source, self.mirror)
+        if ask.linked and not source.spec.image:
+            raise Invalid("linked", "true", "possible: it stands on no image", hint="Clone it in full.")
+        size = ask.size or source.spec.size_bytes
+        pool = ask.pool or source.spec.pool
+        new = plan_volume(ask.name, source.project, pool, "", size, self.mirror, self.clock)
+        if new.spec.size_bytes < source.spec.size_bytes:
+            raise Invalid("size", ask.size, f"at least the {source.spec.size_bytes} bytes of what it copies")
+        spec = msgspec.structs.replace(
+            new.spec,
+            image=source.spec.image if ask.linked else None,
+            source=VolumeSource(volume=VolumeId(source.id)),
+            node=copied_on(source, new.spec.pool, self.mirror),
+        )
+        change = self._new(new.having(labels=ask.labels, spec=spec), done=False)
+        held = source.having(generation=source.generation + 1)  # so that whoever deletes it now looks again
+        return msgspec.structs.replace(
+            change,
+            writes=(*change.writes, Put(held)),
+            expect={**change.expect, source.id: source.revision},
+            deadline_s=change.deadline_s + size_deadline_s(source),
+        )
+
+    def _delete(self, volume: Volume) -> Change:
+        if users := users_of(volume, self.mirror):
+            raise InUse("Volume", volume.name, f"VM {users[0].name}")
+        if copies := copies_of(volume, self.mirror):
+            raise InUse("Volume", volume.name, f"volume {copies[0].name}, which is being copied from it")
+        return self._going(volume)
+
+
+def check_still(volume: Volume, mirror: Mirror) -> None:
+    """That it is whole and nothing writes to it. raises VolumeNotReady, VolumeChanging"""
+    if volume.deleting or volume.status.phase is not VolumePhase.READY:
+        raise VolumeNotReady(volume)
+    for vm in users_of(volume, mirror):
+        if vm.deleting or vm.spec.running or vm.status.phase not in (VMPhase.STOPPED, VMPhase.PENDING):
+            raise VolumeChanging(volume, vm)
+
+
+def copied_on(source: Volume, pool_id: str, mirror: Mirror) -> NodeId | None:
+    """The node that has to copy it, because only that one sees it; None: any that sees both pools will do.
+
+    raises  Invalid: no node sees both
+    """
+    seen_from, pool = mirror.get(source.spec.pool), mirror.get(pool_id)
+    assert isinstance(seen_from, StoragePool) and isinstance(pool, StoragePool)
+    if seen_from.spec.shared:
+        return None
+    if source.status.node and not pool.on(source.status.node):
+        raise Invalid("pool", pool.name, f"on the node that has volume {source.name}")
+    return source.status.node
+
+
+def size_deadline_s(volume: Volume) -> float:
+    return volume.spec.size_bytes / COPIED_BYTES_S

@@ -1,0 +1,133 @@
+"""Volumes as users ask for them: what is refused, what goes to which node, how it ends."""
+
+from typing import Any
+
+import pytest
+
+from corral.errors import CorralError, InUse, Invalid
+from corral.model.node import PoolOnNode
+from corral.model.operation import Operation
+from corral.model.units import GiB
+from corral.model.vm import VM, DomainState, VMReport
+from corral.model.volume import ObjectReport, ObjectState, Volume, VolumePhase
+from corral.server.services.requests import CloneVolume, CreatePool, CreateVolume
+from corral.server.services.volumes import VolumeChanging, VolumeNotReady
+from tests.unit.server.rig import ASKING, PlayedAgent, Rig, in_rig
+
+MADE = ObjectReport(state=ObjectState.READY, progress=1.0)
+
+
+async def a_volume(rig: Rig, agent: PlayedAgent, name: str = "data", **fields: Any) -> Volume:
+    """One that its node has made."""
+    await rig.services.volumes.create(CreateVolume(**{"name": name, "size": GiB, **fields}), ASKING)
+    await agent.assigned()
+    await agent.report(volumes={rig.mirror.find(Volume, name).id: MADE})
+    return rig.mirror.find(Volume, name)
+
+
+async def refused(code: type[CorralError], asked: Any) -> CorralError:
+    with pytest.raises(code) as refusal:
+        await asked
+    return refusal.value
+
+
+@in_rig
+async def test_clone(rig: Rig) -> None:
+    await rig.shared_pool()
+    agent = await rig.node("n1")
+    origin = await a_volume(rig, agent)
+    operation = await rig.services.volumes.clone("data", CloneVolume(name="two", size="2GiB"), ASKING)
+    await agent.assigned()
+    copy = rig.mirror.find(Volume, "two")
+    told = agent.held[copy.id]
+    assert (told.source.volume, told.source.pool_path, told.size_bytes) == (origin.id, "/pool", 2 * GiB)
+    assert told.image is None
+    error = await refused(InUse, rig.services.volumes.delete("data", ASKING))
+    assert "being copied" in error.message
+    await agent.report(volumes={copy.id: MADE})
+    assert rig.mirror.find(Operation, operation.id).status.state == "succeeded"
+    await rig.services.volumes.delete("data", ASKING)
+
+
+@in_rig
+async def test_linked_clone_keeps_its_image(rig: Rig) -> None:
+    await rig.shared_pool()
+    agent = await rig.node("n1")
+    await a_volume(rig, agent, "root", image="debian")
+    await rig.services.volumes.clone("root", CloneVolume(name="two", linked=True), ASKING)
+    await agent.assigned()
+    assert agent.held[rig.mirror.find(Volume, "two").id].image.image == "img-1"
+    await a_volume(rig, agent, "empty")
+    await refused(
+        Invalid, rig.services.volumes.clone("empty", CloneVolume(name="three", linked=True), ASKING)
+    )
+
+
+@in_rig
+async def test_what_a_running_vm_writes_to_is_not_cloned(rig: Rig) -> None:
+    await rig.shared_pool()
+    agent = await rig.node("n1")
+    await rig.vm()
+    await agent.assigned()
+    await rig.clock.sleep(0.2)
+    await agent.report(volumes={rig.mirror.find(Volume, "web-0").id: MADE})
+    error = await refused(
+        VolumeChanging, rig.services.volumes.clone("web-0", CloneVolume(name="two"), ASKING)
+    )
+    assert "corral vm stop web" in error.hint
+    await rig.services.vms.stop("web", ASKING)
+    await refused(VolumeChanging, rig.services.volumes.clone("web-0", CloneVolume(name="two"), ASKING))
+    await stopped(rig, agent)
+    await rig.services.volumes.clone("web-0", CloneVolume(name="two"), ASKING)
+
+
+async def stopped(rig: Rig, agent: PlayedAgent) -> None:
+    vm = rig.mirror.find(VM, "web")
+    report = VMReport(
+        state=DomainState.STOPPED,
+        generation=vm.generation,
+        boot=vm.spec.boot,
+        stint=vm.status.stint,
+        role="owner",
+    )
+    await agent.report(vms={vm.id: report})
+
+
+@in_rig
+async def test_clone_of_what_is_not_there_yet(rig: Rig) -> None:
+    await rig.shared_pool()
+    agent = await rig.node("n1")
+    await rig.services.volumes.create(CreateVolume(name="data", size=GiB), ASKING)
+    await refused(VolumeNotReady, rig.services.volumes.clone("data", CloneVolume(name="two"), ASKING))
+    await agent.assigned()
+
+
+@in_rig
+async def test_clone_of_a_local_volume_is_made_where_it_is(rig: Rig) -> None:
+    """And into a shared pool by the one node that sees it."""
+    await rig.services.pools.create(CreatePool(name="local", path="/local"), ASKING)
+    await rig.services.pools.create(CreatePool(name="default", path="/pool", shared=True), ASKING)
+    await rig.services.pools.create(CreatePool(name="far", path="/far", nodes=()), ASKING)
+    one, two = await rig.node("n1"), await rig.node("n2")
+    roomy = {k: PoolOnNode(ready=True, free_bytes=900 * GiB) for k in two.held if k.startswith("pool-")}
+    await two.report(pools=roomy)  # the scheduler would rather have it there
+    await a_volume(rig, one, pool="local", node="n1")
+    await rig.services.volumes.clone("data", CloneVolume(name="two", pool="default"), ASKING)
+    await one.assigned()
+    assert rig.mirror.find(Volume, "two").status.node == "node-n1"
+    assert one.held[rig.mirror.find(Volume, "two").id].source.pool_path == "/local"
+
+
+@in_rig
+async def test_volume_that_was_made_is_known_as_such(rig: Rig) -> None:
+    """So that its node never makes an empty one in its place."""
+    await rig.shared_pool()
+    agent = await rig.node("n1")
+    origin = await a_volume(rig, agent)
+    await agent.assigned()
+    assert agent.held[origin.id].made
+    gone = ObjectReport(state=ObjectState.FAILED)
+    await agent.report(volumes={origin.id: gone})
+    now = rig.mirror.find(Volume, "data")
+    assert now.status.made
+    assert now.status.phase is not VolumePhase.READY
