@@ -45,13 +45,15 @@ class ServerCore:
     image_store: "ImageStore"
     consoles: "Consoles"
 
-    def __init__(self, store: Store, clock: Clock, *, holder: str = "") -> None:
-        """`holder` names the server as a leader: one that restarts under its name leads again at once."""
+    def __init__(self, store: Store, clock: Clock, *, holder: str = "", secret_key: bytes = b"") -> None:
+        """`holder` names the server as a leader: one that restarts under its name leads again at once.
+        `secret_key` is Desk's.
+        """
         self.store, self.clock = store, clock
         self.holder = holder or new_id("server", clock)
         self.mirror = Mirror()
         self.hub = Hub(store, self.mirror, clock)
-        self.services = Services(Desk(store, self.mirror, clock))
+        self.services = Services(Desk(store, self.mirror, clock, secret_key=secret_key))
         self.leading = False
         self.forget_image: Callable[[str], Awaitable[None]] | None = None
         self.tasks: list[asyncio.Task[Any]] = []

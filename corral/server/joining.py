@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from corral.clock import Clock, new_id, new_secret
+from corral.clock import new_id
 from corral.errors import Conflict, Forbidden, Invalid, Unavailable
 from corral.model.ids import NodeId
 from corral.model.node import Node, NodePhase, NodeStatus
@@ -28,9 +28,9 @@ from corral.proto.failures import TokenExpired, TokenUnknown, TokenUsed
 from corral.proto.jointoken import JoinString
 from corral.server.pki import Authority, Issued, key_digest
 from corral.server.services.asking import Asking
-from corral.server.services.base import check_name
-from corral.store.interface import Put, Remove, Store, Write
-from corral.store.mirror import Mirror
+from corral.server.services.base import Desk, check_name
+from corral.server.services.issuing import issue
+from corral.store.interface import Put, Remove, Write
 
 log = logging.getLogger("corral.joining")
 RACES_MAX: Final = 20
@@ -48,15 +48,13 @@ class JoinTokens:
 
     def __init__(
         self,
-        store: Store,
-        mirror: Mirror,
-        clock: Clock,
+        desk: Desk,
         authority: Authority,
         *,
         address: Callable[[], tuple[str, int]],
         life_s: float,
     ) -> None:
-        self.store, self.mirror, self.clock = store, mirror, clock
+        self.desk, self.store, self.mirror, self.clock = desk, desk.store, desk.mirror, desk.clock
         self.authority, self.address, self.life_s = authority, address, life_s
 
     async def mint(self, ttl_s: float, asking: Asking) -> tuple[JoinToken, str]:
@@ -65,16 +63,18 @@ class JoinTokens:
             raise Forbidden("only an admin lets nodes join")
         if not 1 <= ttl_s <= TTL_MAX_S:
             raise Invalid("ttl_s", ttl_s, f"from 1 to {TTL_MAX_S:.0f} seconds")
-        id, secret, now_s = new_id("join", self.clock), new_secret(self.clock), self.clock.now_s()
-        spec = JoinTokenSpec(sha256=_hash(secret), expires_at=now_s + ttl_s)
-        token = JoinToken(id=id, name=id, created_at=now_s, spec=spec)
-        if not asking.dry_run:
-            (stored,) = await self._commit([Put(token)], {id: 0})
-            token = token.having(revision=stored.revision)
-            await self._sweep(now_s)
+        token, secret = await issue(self.desk, asking, lambda secret: self._new(ttl_s, secret))
+        if not secret:
+            return token, ""
+        await self._sweep(self.clock.now_s())
         host, port = self.address()
         text = JoinString(host=host, port=port, secret=secret, fingerprint=self.authority.fingerprint)
-        return token, "" if asking.dry_run else str(text)
+        return token, str(text)
+
+    def _new(self, ttl_s: float, secret: str) -> JoinToken:
+        id, now_s = new_id("join", self.clock), self.clock.now_s()
+        spec = JoinTokenSpec(sha256=_hash(secret), expires_at=now_s + ttl_s)
+        return JoinToken(id=id, name=id, created_at=now_s, spec=spec)
 
     async def join(self, secret: str, csr: bytes, name: str) -> tuple[Node, Issued]:
         """Make the machine a node.

@@ -119,7 +119,9 @@ async def _core(config: ServerConfig, clock: Clock, stack: AsyncExitStack) -> tu
     authority = Authority.open(config.data_dir / "ca", clock, create=not database.exists())
     store = await asyncio.to_thread(SqliteStore, database, clock)
     stack.push_async_callback(store.close)
-    core = ServerCore(store, clock, holder=_server_id(config.data_dir, clock))
+    core = ServerCore(
+        store, clock, holder=_server_id(config.data_dir, clock), secret_key=authority.secret_for("issuing")
+    )
     core.consoles = Consoles(core.mirror, core.hub, clock)
     core.image_store = ImageStore(config.data_dir / "images", core.services.desk)
     core.forget_image = core.image_store.forget
@@ -138,9 +140,7 @@ async def _link(
     join_host, _ = split(config.join)
     life_s = config.certificate_life_s
     core.join_tokens = JoinTokens(
-        core.store,
-        core.mirror,
-        core.clock,
+        core.services.desk,
         authority,
         address=lambda: (reached_at(join_host, config.names), server.join_port),
         life_s=life_s,

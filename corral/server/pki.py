@@ -22,6 +22,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
@@ -69,6 +70,11 @@ class Authority:
     def fingerprint(self) -> str:
         """SHA-256 of the CA's certificate, hexadecimal: what a join token pins."""
         return self.certificate.fingerprint(hashes.SHA256()).hex()
+
+    def secret_for(self, purpose: str) -> bytes:
+        """32 bytes that follow from the CA's key: the same on each server that has it, and told by nothing it signs."""
+        number = self.key.private_numbers().private_value.to_bytes(32, "big")
+        return HKDF(hashes.SHA256(), 32, salt=None, info=f"corral {purpose}".encode()).derive(number)
 
     @classmethod
     def open(cls, directory: Path, clock: Clock, *, create: bool = True) -> "Authority":

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from corral.clock import Clock, new_id
+from corral.clock import Clock, new_id, new_secret
 from corral.errors import Conflict, CorralError, Invalid, NameTaken, PreconditionFailed, Unavailable
 from corral.model.operation import Operation, OperationSpec, OperationState, OperationStatus, Verb
 from corral.model.request import RequestRecord, RequestSpec
@@ -53,8 +53,10 @@ class Change(Struct, frozen=True, kw_only=True):
 class Desk:
     """Where requests are handed in."""
 
-    def __init__(self, store: Store, mirror: Mirror, clock: Clock) -> None:
+    def __init__(self, store: Store, mirror: Mirror, clock: Clock, *, secret_key: bytes = b"") -> None:
+        """`secret_key` is the same for all servers of an installation (issuing.py); empty: of this desk alone."""
         self.store, self.mirror, self.clock = store, mirror, clock
+        self.secret_key = secret_key or new_secret(clock).encode()
 
     async def submit(self, asking: Asking, plan: Callable[[], Change]) -> Operation:
         """Carry out what `plan` says, once; `plan` is called again when somebody else was faster.
@@ -88,7 +90,7 @@ class Desk:
         writes: list[Write] = [*change.writes, Put(operation)]
         expect = {**change.expect, operation.id: 0}
         if asking.idempotency_key:
-            record = self._record(operation, asking)
+            record = self.record(operation, asking, status=202)
             writes.append(Put(record))
             expect[record.id] = 0
         stored = await self.store.commit(writes, expect=expect)
@@ -125,13 +127,14 @@ class Desk:
             status=done if change.done or asking.dry_run else OperationStatus(),
         )
 
-    def _record(self, operation: Operation, asking: Asking) -> RequestRecord:
+    def record(self, answer: Resource, asking: Asking, *, status: int) -> RequestRecord:
+        """What lets a repeat of the request get the same answer; to be committed with what it answers."""
         id = record_id(asking)
-        spec = RequestSpec(sha256=asking.fingerprint, status=202, answer=encode(operation).decode())
+        spec = RequestSpec(sha256=asking.fingerprint, status=status, answer=encode(answer).decode())
         return RequestRecord(id=id, name=id, created_at=self.clock.now_s(), spec=spec)
 
-    def _earlier(self, asking: Asking) -> Operation | None:
-        """The operation that a request with this key got, as it is now."""
+    def record_of(self, asking: Asking) -> RequestRecord | None:
+        """Of an earlier request with this key. raises KeyReused"""
         record = self.mirror.get(record_id(asking)) if asking.idempotency_key else None
         if not isinstance(record, RequestRecord):
             return None
@@ -140,6 +143,13 @@ class Desk:
                 "this Idempotency-Key came with another request before",
                 hint="Use a new key for each request.",
             )
+        return record
+
+    def _earlier(self, asking: Asking) -> Operation | None:
+        """The operation that a request with this key got, as it is now."""
+        record = self.record_of(asking)
+        if record is None:
+            return None
         operation = msgspec.json.decode(record.spec.answer, type=Operation)
         now = self.mirror.get(operation.id)
         return now if isinstance(now, Operation) else operation

@@ -2,14 +2,15 @@
 
 from hashlib import sha256
 
-from corral.clock import new_id, new_secret
+from corral.clock import new_id
 from corral.errors import Forbidden
 from corral.model.operation import Operation, Verb
 from corral.model.token import Role, Token, TokenSpec
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, Desk, check_name
+from corral.server.services.issuing import issue
 from corral.server.services.requests import CreateToken
-from corral.store.interface import Put, Remove
+from corral.store.interface import Remove
 
 
 class Tokens:
@@ -23,23 +24,17 @@ class Tokens:
         if asking.role is not Role.ADMIN:
             raise Forbidden("only an admin makes tokens")
         check_name(ask.name)
-        secret, now_s = new_secret(self.clock), self.clock.now_s()
-        token = Token(
-            id=new_id("tok", self.clock),
-            name=ask.name,
-            created_at=now_s,
-            spec=TokenSpec(
-                role=ask.role,
-                sha256=sha256(secret.encode()).hexdigest(),
-                expires_at=now_s + ask.ttl_s if ask.ttl_s else None,
-            ),
+        token, secret = await issue(self.desk, asking, lambda secret: self._new(ask, secret))
+        return token, token_string(token, secret) if secret else ""
+
+    def _new(self, ask: CreateToken, secret: str) -> Token:
+        now_s = self.clock.now_s()
+        spec = TokenSpec(
+            role=ask.role,
+            sha256=sha256(secret.encode()).hexdigest(),
+            expires_at=now_s + ask.ttl_s if ask.ttl_s else None,
         )
-        if asking.dry_run:
-            return token, ""
-        (stored,) = await self.desk.store.commit([Put(token)], expect={token.id: 0})
-        await self.mirror.wait_for(stored.revision)
-        assert isinstance(stored, Token)
-        return stored, token_string(stored, secret)
+        return Token(id=new_id("tok", self.clock), name=ask.name, created_at=now_s, spec=spec)
 
     async def delete(self, token: str, asking: Asking) -> Operation:
         return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(Token, token)))

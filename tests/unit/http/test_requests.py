@@ -202,6 +202,26 @@ async def test_a_repeat_with_its_key_gets_the_first_answer(world: World) -> None
     assert len(world.core.mirror.list(VM)) == 1
 
 
+async def test_a_repeated_token_request_gets_the_same_secret(world: World) -> None:
+    """Although the server keeps only its hash."""
+    async with world.client() as client:
+        headers, body = {"Idempotency-Key": "k-1"}, {"name": "robot", "role": "viewer"}
+        first = (await client.post("/api/v1/tokens", json=body, headers=headers)).json()
+        again = (await client.post("/api/v1/tokens", json=body, headers=headers)).json()
+        assert again["secret"] == first["secret"]
+        assert again["resource"]["id"] == first["resource"]["id"]
+        using = {"Authorization": f"Bearer {first['secret']}"}
+        assert (await client.get("/api/v1/vms", headers=using)).status_code == 200
+        other = await client.post("/api/v1/tokens", json=body | {"name": "other"}, headers=headers)
+        assert other.json()["code"] == "request.key_reused"
+        taken = await client.post("/api/v1/tokens", json=body, headers={"Idempotency-Key": "k-2"})
+        assert taken.json()["code"] == "resource.name_taken"
+        fresh = await client.post(
+            "/api/v1/tokens", json=body | {"name": "third"}, headers={"Idempotency-Key": "k-3"}
+        )
+        assert fresh.json()["secret"].rpartition("_")[2] != first["secret"].rpartition("_")[2]
+
+
 async def test_dry_runs_change_nothing(world: World) -> None:
     before = world.core.mirror.revision
     async with world.client() as client:

@@ -21,6 +21,7 @@ from corral.server.hub import Hub
 from corral.server.joining import JoinTokens
 from corral.server.pki import Authority
 from corral.server.services.asking import Asking
+from corral.server.services.base import Desk
 from corral.store.interface import Put, Remove
 from corral.store.memory import MemoryStore
 from corral.store.mirror import Mirror
@@ -72,9 +73,7 @@ class LinkWorld:
         self.authority = Authority.open(directory / "ca", clock)
         self.images = Images()
         self.tokens = JoinTokens(
-            self.store,
-            self.mirror,
-            clock,
+            Desk(self.store, self.mirror, clock, secret_key=self.authority.secret_for("issuing")),
             self.authority,
             address=lambda: ("127.0.0.1", self.server.join_port),
             life_s=life_s,

@@ -174,6 +174,12 @@ async def test_nothing_but_joining_on_the_joining_port(world: LinkWorld) -> None
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+async def test_a_repeat_gets_the_same_join_token(world: LinkWorld) -> None:
+    asking = Asking(idempotency_key="k", fingerprint="f")
+    assert await world.tokens.mint(60, asking) == await world.tokens.mint(60, asking)
+    assert (await world.tokens.mint(60, Asking()))[1] != (await world.tokens.mint(60, Asking()))[1]
+
+
 async def test_only_admins_mint(world: LinkWorld) -> None:
     with pytest.raises(Forbidden):
         await world.tokens.mint(60, Asking(role=Role.OPERATOR))

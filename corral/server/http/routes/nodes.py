@@ -8,7 +8,7 @@ from corral.model.ids import NodeId
 from corral.model.node import Node
 from corral.model.operation import Operation
 from corral.model.token import JoinToken, Role
-from corral.server.http.about import CHANGING_ONE, DRY_RUN, Parameter, about
+from corral.server.http.about import CHANGING, CHANGING_ONE, Parameter, about
 from corral.server.http.answers import Answer, answer_json
 from corral.server.http.api import api_of
 from corral.server.http.changing import Nothing, accepted, hear
@@ -56,7 +56,7 @@ async def node_facts(request: ApiRequest, node: FromPath[str]) -> Answer:
 
 
 @post("/nodes/join-tokens", **about("Nodes", role=Role.ADMIN, body=CreateJoinToken, status=201, answers=NewJoinToken,
-                                    parameters=(DRY_RUN,), examples={"good for an hour": {"ttl_s": 3600}}, errors=(Invalid,)))  # fmt: skip
+                                    parameters=CHANGING, examples={"good for an hour": {"ttl_s": 3600}}, errors=(Invalid,)))  # fmt: skip
 async def create_join_token(request: ApiRequest) -> Answer:
     """Make a token with which one node can join, once. The answer shows it; nobody can see it again."""
     ask, asking, _ = await hear(request, CreateJoinToken)

@@ -6,7 +6,7 @@ from litestar.params import FromPath
 from corral.errors import Invalid, NameTaken, NotFound, PreconditionFailed
 from corral.model.operation import Operation
 from corral.model.token import Role, Token
-from corral.server.http.about import CHANGING_ONE, DRY_RUN, about
+from corral.server.http.about import CHANGING, CHANGING_ONE, about
 from corral.server.http.answers import Answer, answer_json
 from corral.server.http.api import api_of
 from corral.server.http.changing import Nothing, accepted, hear
@@ -23,7 +23,7 @@ EXAMPLES = {
 
 
 @post("/tokens", **about("Tokens", role=Role.ADMIN, body=CreateToken, examples=EXAMPLES, status=201, answers=NewToken,
-                         parameters=(DRY_RUN,), errors=(Invalid, NameTaken)))  # fmt: skip
+                         parameters=CHANGING, errors=(Invalid, NameTaken)))  # fmt: skip
 async def create_token(request: ApiRequest) -> Answer:
     """Make an API token. The answer shows its secret; nobody can see it again."""
     ask, asking, _ = await hear(request, CreateToken)
