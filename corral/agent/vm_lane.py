@@ -325,6 +325,8 @@ def wish_of(vm: VmAssignment, seed_path: str) -> DomainWish:
         generation=vm.generation,
         cpus=vm.cpus,
         memory_bytes=vm.memory_bytes,
+        hardware=vm.hardware,
+        platform=vm.platform,
         disks=vm.disks,
         nics=vm.nics,
         seed_path=seed_path,

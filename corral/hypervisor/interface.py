@@ -15,6 +15,7 @@ from typing import ClassVar, Protocol
 from msgspec import Struct
 
 from corral.errors import CorralError
+from corral.model.hardware import Hardware, Platform
 from corral.model.ids import VmId
 from corral.model.link import DiskAssignment, NicAssignment
 from corral.model.node import Inventory
@@ -55,6 +56,8 @@ class DomainWish(Struct, frozen=True, kw_only=True):
     generation: int
     cpus: int
     memory_bytes: int
+    hardware: Hardware = Hardware()
+    platform: Platform = Platform()
     disks: tuple[DiskAssignment, ...] = ()
     nics: tuple[NicAssignment, ...] = ()
     seed_path: str = ""  # NoCloud ISO; empty: none

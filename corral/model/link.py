@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from corral.model.hardware import Bus, DiskTuning, Hardware, NicLimits, NicModel, Platform
 from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, VmId, VolumeId
 from corral.model.network import Subnet
 from corral.model.node import Inventory, NetworkOnNode, PoolOnNode
@@ -73,7 +74,8 @@ class DiskAssignment(Struct, frozen=True, kw_only=True):
     volume: VolumeId
     path: str  # of the file
     format: str = "qcow2"
-    bus: str = "virtio"
+    bus: Bus = Bus.VIRTIO
+    tuning: DiskTuning = DiskTuning()
     shared: bool = False  # other nodes see the file too
 
 
@@ -83,6 +85,9 @@ class NicAssignment(Struct, frozen=True, kw_only=True):
     mac: str
     address: str = ""
     mtu: int = 1500
+    model: NicModel = NicModel.VIRTIO
+    queues: int = 1
+    limits: NicLimits = NicLimits()
 
 
 class VmRole(StrEnum):
@@ -116,6 +121,8 @@ class VmAssignment(Struct, frozen=True, kw_only=True, tag="vm"):
     running: bool = True
     cpus: int = 1
     memory_bytes: int = 0
+    hardware: Hardware = Hardware()
+    platform: Platform = Platform()
     disks: tuple[DiskAssignment, ...] = ()
     nics: tuple[NicAssignment, ...] = ()
     cloud_init: CloudInit = CloudInit()

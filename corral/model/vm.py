@@ -15,6 +15,7 @@ from typing import ClassVar, Final
 
 from msgspec import Struct
 
+from corral.model.hardware import Bus, DiskTuning, Hardware, NicLimits, NicModel, Platform
 from corral.model.ids import NetworkId, NodeId, VolumeId
 from corral.model.resource import Resource, Trouble
 
@@ -82,7 +83,8 @@ class Disk(Struct, frozen=True, kw_only=True):
     """A volume as the guest sees it. The first disk is the one it boots from."""
 
     volume: VolumeId
-    bus: str = "virtio"
+    bus: Bus = Bus.VIRTIO
+    tuning: DiskTuning = DiskTuning()
 
 
 class Nic(Struct, frozen=True, kw_only=True):
@@ -91,6 +93,9 @@ class Nic(Struct, frozen=True, kw_only=True):
     network: NetworkId
     mac: str
     address: str = ""  # IPv4 address that DHCP gives it; empty: not managed
+    model: NicModel = NicModel.VIRTIO
+    queues: int = 1  # pairs of them, so that several vCPUs can work on its packets; virtio only
+    limits: NicLimits = NicLimits()
 
 
 class MigrationWish(Struct, frozen=True, kw_only=True):
@@ -104,6 +109,7 @@ class MigrationWish(Struct, frozen=True, kw_only=True):
 class VMSpec(Struct, frozen=True, kw_only=True):
     cpus: int
     memory_bytes: int
+    hardware: Hardware = Hardware()
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
     cloud_init: CloudInit = CloudInit()
@@ -187,6 +193,7 @@ class VMStatus(Struct, frozen=True, kw_only=True):
     stint: int = 0  # counts changes of who is what to it (owner, target, …)
     traces: tuple[NodeId, ...] = ()  # nodes that may hold something of it, sorted
     reports: dict[str, VMReport] = {}  # by NodeId; what each of `traces` last said
+    platform: Platform = Platform()  # pinned when it got its node
     migration: Migration | None = None
     last_migration: MigrationResult | None = None
     guest: Guest = Guest()

@@ -126,6 +126,8 @@ def _vm(mirror: Mirror, node: NodeId, vm: VM) -> VmAssignment | None:
         running=vm.spec.running,
         cpus=vm.spec.cpus,
         memory_bytes=vm.spec.memory_bytes,
+        hardware=vm.spec.hardware,
+        platform=vm.status.platform,
         disks=tuple(_disks(mirror, vm)),
         nics=tuple(_nics(mirror, vm)),
         cloud_init=vm.spec.cloud_init,
@@ -141,7 +143,9 @@ def _disks(mirror: Mirror, vm: VM) -> Iterator[DiskAssignment]:
         pool = mirror.get(volume.spec.pool) if isinstance(volume, Volume) else None
         if isinstance(volume, Volume) and isinstance(pool, StoragePool):
             path = volume_path(pool.spec.path, volume.id)
-            yield DiskAssignment(volume=disk.volume, path=path, bus=disk.bus, shared=pool.spec.shared)
+            yield DiskAssignment(
+                volume=disk.volume, path=path, bus=disk.bus, tuning=disk.tuning, shared=pool.spec.shared
+            )
 
 
 def _nics(mirror: Mirror, vm: VM) -> Iterator[NicAssignment]:
@@ -154,6 +158,9 @@ def _nics(mirror: Mirror, vm: VM) -> Iterator[NicAssignment]:
                 mac=nic.mac,
                 address=nic.address,
                 mtu=network.spec.mtu,
+                model=nic.model,
+                queues=nic.queues,
+                limits=nic.limits,
             )
 
 

@@ -5,42 +5,57 @@ Comes in       DomainWish, and HostProfile: what this host's QEMU is and can
 Goes out       build_domain_xml(): a `<domain>` document
 Always true    equal input gives equal text. What a guest can see (machine version, CPU model, devices and
                their order) is written out, never left to a default that a host's upgrade would change.
-Next door      tests/unit/hypervisor/golden has the documents; the lab test holds them to libvirt's schema
+Next door      cpu_xml.py, disk_xml.py and device_xml.py have the parts; tests/unit/hypervisor/golden has the
+               documents; the lab test holds them to libvirt's schema
 Start here     build_domain_xml()
 """
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from typing import Final
 
-from msgspec import Struct
-
 from corral.hypervisor.interface import DomainWish
+from corral.hypervisor.libvirt.cpu_xml import add_cpu, add_memory, add_vcpus
+from corral.hypervisor.libvirt.device_xml import (
+    graphics_elements,
+    helper_elements,
+    host_device_element,
+    nic_element,
+    serial_elements,
+    usb_elements,
+)
+from corral.hypervisor.libvirt.disk_xml import (
+    DiskPlan,
+    disk_element,
+    plan_disks,
+    scsi_controllers,
+    seed_element,
+    seed_target,
+)
+from corral.hypervisor.libvirt.host_profile import FirmwareFiles, HardwareLacking, HostProfile, nvram_path
 from corral.hypervisor.libvirt.identity import PREFIX, XMLNS, domain_uuid
+from corral.hypervisor.libvirt.xml import leaf
+from corral.model.hardware import Bus, DeviceKind, Firmware, GuestKind
 from corral.model.ids import VmId
-from corral.model.link import DiskAssignment, NicAssignment
-from corral.model.node import AcceleratorKind
-from corral.model.units import KiB
 
-SPARE_PORTS: Final = 4  # for what is plugged in later; a root port can't be added to a running q35 guest
+SPARE_PORTS: Final = 6  # for what is plugged in later; a root port can't be added to a running q35 guest
 TB_CACHE_MIB: Final = (
     32  # translated code; QEMU's own default of 1/4 of the host's memory costs 40-60 MB a VM
 )
-STATS_PERIOD_S: Final = 10  # between the guest's figures about its memory
-SERIAL_LENGTH_MAX: Final = (
-    20  # of a virtio disk's serial number: the end of the volume's id, which is the random part
+FIXED_PORTS: Final = (
+    6  # seed, serial bus, balloon, random numbers, USB, bridge to the watchdog's old kind of bus
 )
-TARGETS: Final = {"virtio": "vd", "sata": "sd", "scsi": "sd", "usb": "sd"}
-
-
-class HostProfile(Struct, frozen=True, kw_only=True):
-    """What a definition has to know of the host."""
-
-    accelerator: AcceleratorKind = AcceleratorKind.TCG
-    emulator: str = "/usr/bin/qemu-system-x86_64"
-    machine: str = "pc-q35-7.2"  # with its version, or the guest would see new hardware after an upgrade
-    architecture: str = "x86_64"
-    serial_log_dir: str = ""  # where virtlogd keeps what consoles print; empty: nowhere
+HYPERV: Final = (
+    "relaxed",
+    "vapic",
+    "vpindex",
+    "runtime",
+    "synic",
+    "reset",
+    "frequencies",
+    "tlbflush",
+    "ipi",
+)  # what Windows uses to run well as a guest; see libvirt's formatdomain.html
+HYPERV_SPINS: Final = 8191  # tries for a lock before the hypervisor is told
 
 
 def build_domain_xml(
@@ -50,144 +65,124 @@ def build_domain_xml(
 
     name      of the domain, where it can't be the VM's own
     buffered  paths of disks whose file system refuses O_DIRECT
+    raises    HardwareLacking: the host has no such firmware
     """
-    kvm = host.accelerator is AcceleratorKind.KVM
-    domain = ET.Element("domain", type="kvm" if kvm else "qemu")
-    _leaf(domain, "name", name or wish.name)
-    _leaf(domain, "uuid", domain_uuid(wish.vm))
+    plans = plan_disks(wish.disks)
+    domain = ET.Element("domain", type="kvm" if host.kvm else "qemu")
+    leaf(domain, "name", name or wish.name)
+    leaf(domain, "uuid", domain_uuid(wish.vm))
     _metadata(domain, wish)
-    _leaf(domain, "memory", str(wish.memory_bytes // KiB), unit="KiB")
-    _leaf(domain, "currentMemory", str(wish.memory_bytes // KiB), unit="KiB")
-    _leaf(domain, "vcpu", str(wish.cpus), placement="static")
-    _leaf(_leaf(domain, "os"), "type", "hvm", arch=host.architecture, machine=host.machine)
-    _features(domain, kvm)
-    _cpu(domain, wish.cpus, kvm)
-    _clock(domain)
+    add_memory(domain, wish)
+    add_vcpus(domain, wish, max((plan.iothread for plan in plans), default=0))
+    _os(domain, wish, host)
+    _features(domain, wish, host)
+    add_cpu(domain, wish, host)
+    _clock(domain, wish, host)
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
-        _leaf(domain, event, action)
-    _devices(domain, wish, host, buffered)
+        leaf(domain, event, action)
+    sleep = leaf(domain, "pm")  # a guest that puts itself to sleep would look like one that hangs
+    leaf(sleep, "suspend-to-mem", enabled="no")
+    leaf(sleep, "suspend-to-disk", enabled="no")
+    _devices(domain, wish, host, plans, buffered)
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"
-
-
-def _leaf(parent: ET.Element, tag: str, text: str | None = None, **attributes: str) -> ET.Element:
-    element = ET.SubElement(parent, tag, attributes)
-    element.text = text
-    return element
-
-
-def _metadata(domain: ET.Element, wish: DomainWish) -> None:
-    """ElementTree would name the prefix ns0, and people read this with `virsh dumpxml`."""
-    attributes = {f"xmlns:{PREFIX}": XMLNS, "id": wish.vm, "generation": str(wish.generation)}
-    ET.SubElement(_leaf(domain, "metadata"), f"{PREFIX}:vm", attributes)
-
-
-def _features(domain: ET.Element, kvm: bool) -> None:
-    features = _leaf(domain, "features")
-    _leaf(features, "acpi")
-    _leaf(features, "apic")
-    if not kvm:
-        _leaf(_leaf(features, "tcg"), "tb-cache", str(TB_CACHE_MIB), unit="MiB")
-
-
-def _cpu(domain: ET.Element, cpus: int, kvm: bool) -> None:
-    """KVM: all that the host's model names and can migrate. Software: the model that is emulated fastest."""
-    if kvm:
-        cpu = _leaf(domain, "cpu", mode="host-model", check="partial")
-    else:
-        cpu = _leaf(domain, "cpu", mode="custom", match="exact", check="none")
-        _leaf(cpu, "model", "qemu64", fallback="forbid")
-    _leaf(cpu, "topology", sockets="1", dies="1", cores=str(cpus), threads="1")
-
-
-def _clock(domain: ET.Element) -> None:
-    clock = _leaf(domain, "clock", offset="utc")
-    _leaf(clock, "timer", name="rtc", tickpolicy="catchup")
-    _leaf(clock, "timer", name="pit", tickpolicy="delay")
-    _leaf(clock, "timer", name="hpet", present="no")
-
-
-def _devices(domain: ET.Element, wish: DomainWish, host: HostProfile, buffered: frozenset[str]) -> None:
-    devices = _leaf(domain, "devices")
-    _leaf(devices, "emulator", host.emulator)
-    letters = _letters()
-    for order, disk in enumerate(wish.disks, start=1):
-        _disk(devices, disk, next(letters), order=order, direct=disk.path not in buffered)
-    if wish.seed_path:
-        _seed(devices, wish.seed_path, next(letters))
-    _controllers(devices, wish)
-    for nic in wish.nics:
-        _nic(devices, nic)
-    _serial(devices, wish, host)
-    _leaf(_leaf(devices, "channel", type="unix"), "target", type="virtio", name="org.qemu.guest_agent.0")
-    _leaf(_leaf(devices, "memballoon", model="virtio"), "stats", period=str(STATS_PERIOD_S))
-    _leaf(_leaf(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")
-    _leaf(devices, "panic", model="isa")  # so that a kernel that died is seen as a crash
-
-
-def _letters() -> Iterator[str]:
-    """As Linux names its disks: a … z, aa … zz."""
-    alphabet = "abcdefghijklmnopqrstuvwxyz"
-    yield from alphabet
-    yield from (first + second for first in alphabet for second in alphabet)
-
-
-def _disk(devices: ET.Element, disk: DiskAssignment, letters: str, *, order: int, direct: bool) -> None:
-    """Without the host's page cache where the file system allows: a live migration relies on it."""
-    element = _leaf(devices, "disk", type="file", device="disk")
-    how = {"cache": "none", "io": "native"} if direct else {"cache": "writeback", "io": "threads"}
-    _leaf(element, "driver", name="qemu", type=disk.format, discard="unmap", **how)
-    _leaf(element, "source", file=disk.path)
-    _leaf(element, "target", dev=TARGETS[disk.bus] + letters, bus=disk.bus)
-    _leaf(element, "serial", disk.volume[-SERIAL_LENGTH_MAX:])
-    _leaf(element, "boot", order=str(order))
-
-
-def _seed(devices: ET.Element, path: str, letters: str) -> None:
-    """A virtio disk, not a CD-ROM: small guests have no driver for those."""
-    element = _leaf(devices, "disk", type="file", device="disk")
-    _leaf(element, "driver", name="qemu", type="raw")
-    _leaf(element, "source", file=path)
-    _leaf(element, "target", dev=TARGETS["virtio"] + letters, bus="virtio")
-    _leaf(element, "readonly")
-
-
-def _controllers(devices: ET.Element, wish: DomainWish) -> None:
-    used = len(wish.disks) + len(wish.nics) + 4  # seed, serial bus, balloon, random numbers
-    _leaf(devices, "controller", type="pci", index="0", model="pcie-root")
-    for index in range(1, used + SPARE_PORTS + 1):
-        _leaf(devices, "controller", type="pci", index=str(index), model="pcie-root-port")
-    if any(disk.bus == "scsi" for disk in wish.disks):
-        _leaf(devices, "controller", type="scsi", index="0", model="virtio-scsi")
-    _leaf(devices, "controller", type="virtio-serial", index="0")
-    if not any(disk.bus == "usb" for disk in wish.disks):
-        _leaf(devices, "controller", type="usb", index="0", model="none")
-
-
-def _nic(devices: ET.Element, nic: NicAssignment) -> None:
-    element = _leaf(devices, "interface", type="bridge")
-    _leaf(element, "mac", address=nic.mac)
-    _leaf(element, "source", bridge=nic.bridge)
-    _leaf(element, "model", type="virtio")
-    _leaf(element, "mtu", size=str(nic.mtu))
-    _leaf(element, "rom", enabled="no")  # else each start waits for iPXE
-
-
-def _serial(devices: ET.Element, wish: DomainWish, host: HostProfile) -> None:
-    for tag in ("serial", "console"):
-        element = _leaf(devices, tag, type="pty")
-        if host.serial_log_dir and tag == "serial":
-            _leaf(
-                element, "log", file=serial_log(wish.vm, host.serial_log_dir), append="on"
-            )  # off: a restart would empty it
-        _leaf(
-            element,
-            "target",
-            port="0",
-            **({"type": "serial"} if tag == "console" else {"type": "isa-serial"}),
-        )
 
 
 def serial_log(vm: VmId, directory: str) -> str:
     """Named by the VM's id: names are reused."""
     return f"{directory}/{vm}-serial.log"
+
+
+def _metadata(domain: ET.Element, wish: DomainWish) -> None:
+    """ElementTree would name the prefix ns0, and people read this with `virsh dumpxml`."""
+    attributes = {f"xmlns:{PREFIX}": XMLNS, "id": wish.vm, "generation": str(wish.generation)}
+    ET.SubElement(leaf(domain, "metadata"), f"{PREFIX}:vm", attributes)
+
+
+def _os(domain: ET.Element, wish: DomainWish, host: HostProfile) -> None:
+    machine = wish.hardware.machine or wish.platform.machine or host.machine
+    os = leaf(domain, "os")
+    leaf(os, "type", "hvm", arch=host.architecture, machine=machine)
+    firmware = wish.hardware.firmware
+    if firmware == Firmware.BIOS:
+        return
+    secure = firmware == Firmware.UEFI_SECURE
+    files = _firmware(wish, host)
+    leaf(os, "loader", files.code, readonly="yes", secure="yes" if secure else "no", type="pflash")
+    leaf(os, "nvram", nvram_path(wish.vm), template=files.variables)
+
+
+def _firmware(wish: DomainWish, host: HostProfile) -> FirmwareFiles:
+    firmware = wish.hardware.firmware
+    files = host.uefi_secure if firmware == Firmware.UEFI_SECURE else host.uefi
+    if files is None:
+        raise HardwareLacking(
+            f"{wish.name} asks for firmware {firmware}, which this node does not have",
+            hint="Install OVMF there (package ovmf or edk2-ovmf), with its descriptors in /usr/share/qemu/firmware.",
+            vm=wish.vm,
+            firmware=firmware.value,
+        )
+    return files
+
+
+def _features(domain: ET.Element, wish: DomainWish, host: HostProfile) -> None:
+    features = leaf(domain, "features")
+    leaf(features, "acpi")
+    leaf(features, "apic")
+    leaf(features, "vmport", state="off")  # VMware's mouse, which takes the tablet's place
+    if wish.hardware.firmware == Firmware.UEFI_SECURE:
+        leaf(features, "smm", state="on")  # only the firmware may write its variables
+    if wish.hardware.guest == GuestKind.WINDOWS and host.kvm:
+        hyperv = leaf(features, "hyperv", mode="custom")
+        for name in HYPERV:
+            leaf(hyperv, name, state="on")
+        leaf(hyperv, "spinlocks", state="on", retries=str(HYPERV_SPINS))
+        leaf(leaf(hyperv, "stimer", state="on"), "direct", state="on")
+    if not host.kvm:
+        leaf(leaf(features, "tcg"), "tb-cache", str(TB_CACHE_MIB), unit="MiB")
+
+
+def _clock(domain: ET.Element, wish: DomainWish, host: HostProfile) -> None:
+    windows = wish.hardware.guest == GuestKind.WINDOWS
+    clock = leaf(domain, "clock", offset="localtime" if windows else "utc")
+    leaf(clock, "timer", name="rtc", tickpolicy="catchup")
+    leaf(clock, "timer", name="pit", tickpolicy="delay")
+    leaf(clock, "timer", name="hpet", present="no")
+    if windows and host.kvm:
+        leaf(clock, "timer", name="hypervclock", present="yes")
+
+
+def _devices(
+    domain: ET.Element,
+    wish: DomainWish,
+    host: HostProfile,
+    plans: tuple[DiskPlan, ...],
+    buffered: frozenset[str],
+) -> None:
+    hardware = wish.hardware
+    devices = leaf(domain, "devices")
+    leaf(devices, "emulator", host.emulator)
+    for disk, plan in zip(wish.disks, plans, strict=True):
+        devices.append(disk_element(disk, plan, direct=disk.path not in buffered))
+    if wish.seed_path:
+        devices.append(seed_element(wish.seed_path, seed_target(wish.disks, hardware.guest), hardware.guest))
+    scsi = tuple(scsi_controllers(wish.disks, plans))
+    _ports(devices, wish, len(scsi))
+    devices.extend(scsi)
+    leaf(devices, "controller", type="virtio-serial", index="0")
+    devices.extend(usb_elements(hardware, usb_disks=any(disk.bus == Bus.USB for disk in wish.disks)))
+    devices.extend(map(nic_element, wish.nics))
+    devices.extend(serial_elements(serial_log(wish.vm, host.serial_log_dir) if host.serial_log_dir else ""))
+    devices.extend(graphics_elements(hardware))
+    devices.extend(helper_elements(hardware))
+    devices.extend(map(host_device_element, hardware.devices))
+
+
+def _ports(devices: ET.Element, wish: DomainWish, scsi: int) -> None:
+    """One root port a PCI device, and some to spare."""
+    disks = sum(disk.bus == Bus.VIRTIO for disk in wish.disks)
+    passed = sum(device.kind == DeviceKind.PCI for device in wish.hardware.devices)
+    leaf(devices, "controller", type="pci", index="0", model="pcie-root")
+    used = FIXED_PORTS + disks + len(wish.nics) + scsi + passed
+    for index in range(1, used + SPARE_PORTS + 1):
+        leaf(devices, "controller", type="pci", index=str(index), model="pcie-root-port")

@@ -19,7 +19,8 @@ from msgspec.structs import replace
 
 from corral.hypervisor.interface import DomainWish
 from corral.hypervisor.libvirt.connection import Connection
-from corral.hypervisor.libvirt.domain_xml import HostProfile
+from corral.hypervisor.libvirt.firmware import find_firmware
+from corral.hypervisor.libvirt.host_profile import HostProfile
 from corral.hypervisor.libvirt.inventory import Capabilities, parse_capabilities, read_inventory
 from corral.hypervisor.libvirt.probe import Probe
 from corral.model.node import Accelerator, Inventory
@@ -50,11 +51,17 @@ class Host:
     async def profile(self) -> HostProfile:
         capabilities = self._capabilities or (await self._ask())[0]
         accelerator = await self._accelerator(capabilities)
+        uefi, uefi_secure = await asyncio.to_thread(
+            find_firmware, self._root, capabilities.architecture, capabilities.machine
+        )
         return HostProfile(
             accelerator=accelerator.kind,
             emulator=capabilities.emulator,
             machine=capabilities.machine,
             architecture=capabilities.architecture,
+            cpu_vendor=capabilities.cpu.vendor,
+            uefi=uefi,
+            uefi_secure=uefi_secure,
             serial_log_dir=self._serial_log_dir,
         )
 
