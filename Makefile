@@ -2,12 +2,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help wheel setup packages lock check test unit sim lab-test bench demo demo-stop install-check clean
+.PHONY: help wheel setup packages lock check test unit sim lab-test bench adopt-check demo demo-stop install-check clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 SEEDS ?= 500
 NAME ?= create
+DATA ?= ../shared/data/libvirt-domains
 # Debian's own Python where there is one: its headers are those that python3-dev brings
 PYTHON = $(shell [ -x /usr/bin/python3 ] && echo /usr/bin/python3 || echo python3)
 PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -51,6 +52,9 @@ lab-test: setup  ## real guests on a lab of real libvirts (root)
 
 bench: setup  ## NAME=create|api|twin: a figure of the README
 	@$(BIN)/python -m bench.$(NAME)
+
+adopt-check: setup  ## DATA=folder: domain XML of any origin through the hands that adopt domains
+	@$(BIN)/python tools/adopt_check.py $(DATA)
 
 demo: setup  ## three nodes, a guest, a live migration; leaves the lab running
 	@$(BIN)/python -m corral.lab.demo
