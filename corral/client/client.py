@@ -15,11 +15,23 @@ Start here     Client
 
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from corral.client.connection import Connection
 from corral.client.contexts import Contexts
-from corral.client.nouns import Events, Images, Networks, Nodes, Operations, Pools, Tokens, VMs, Volumes
+from corral.client.manifests import Manifests
+from corral.client.nouns import (
+    Events,
+    Images,
+    Networks,
+    Nodes,
+    Noun,
+    Operations,
+    Pools,
+    Tokens,
+    VMs,
+    Volumes,
+)
 from corral.client.watch import Change, watch
 from corral.errors import Invalid
 from corral.model.resource import Resource, kind_named
@@ -50,6 +62,7 @@ class Client:
         self.operations = Operations(self.connection)
         self.events = Events(self.connection)
         self.tokens = Tokens(self.connection)
+        self.manifests = Manifests(self.connection)
 
     @classmethod
     def of_context(cls, name: str = "") -> Self:
@@ -71,6 +84,14 @@ class Client:
         from corral.client.console import Console
 
         return Console.open(self.connection, vm)
+
+    def noun(self, kind: str) -> Noun[Any]:
+        """What can be done with a kind, by its name: "vm", "VMs". raises Invalid: no such kind"""
+        found = kind_named(kind)
+        noun = getattr(self, found.PLURAL, None) if found else None
+        if not isinstance(noun, Noun):
+            raise Invalid("kind", kind, "a kind of resource", hint="Like vm, network or volume.")
+        return noun
 
     def close(self) -> None:
         self.connection.close()

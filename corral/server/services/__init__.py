@@ -6,6 +6,7 @@ Start here     vms.py
 """
 
 from corral.server.services.base import Desk
+from corral.server.services.manifests import Manifests
 from corral.server.services.operations import Operations
 from corral.server.services.things import Images, Networks, Nodes, Pools
 from corral.server.services.tokens import Tokens
@@ -26,3 +27,4 @@ class Services:
         self.nodes = Nodes(desk)
         self.operations = Operations(desk)
         self.tokens = Tokens(desk)
+        self.manifests = Manifests(self, desk.mirror)

@@ -155,6 +155,22 @@ class Desk:
         return now if isinstance(now, Operation) else operation
 
 
+class TrialDesk(Desk):
+    """A desk whose commits happen in a fork of the mirror: several requests can be tried, each on what those before
+    it would leave behind.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk.store, desk.mirror.fork(), desk.clock, secret_key=desk.secret_key)
+
+    async def catch_up(self) -> None:
+        """A fork stays where it is."""
+
+    async def _commit(self, change: Change, operation: Operation, asking: Asking) -> Operation:
+        self.mirror.suppose([*change.writes, Put(operation)])
+        return operation
+
+
 def record_id(asking: Asking) -> str:
     """Where the answer to this key of this token is kept."""
     return "req-" + sha256(f"{asking.by}\n{asking.idempotency_key}".encode()).hexdigest()[:32]

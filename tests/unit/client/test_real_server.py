@@ -227,3 +227,50 @@ def test_what_lists_ask_for_is_understood(
     with pytest.raises(SystemExit) as left:
         main(line.split())
     assert not left.value.code, capsys.readouterr().err
+
+
+SITE = """\
+kind: Network
+name: site
+bridge: br7
+---
+- {kind: Volume, name: site-data, size: 64KiB, pool: default}
+- {kind: VM, name: site-vm, memory: 128MiB, disks: [{volume: site-data}], nics: [{network: site}], running: false}
+"""
+
+
+def test_a_site_applied_compared_read_back_and_deleted(
+    server: tuple[str, str],
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("CORRAL_URL", server[0])
+    monkeypatch.setenv("CORRAL_TOKEN", server[1])
+    (tmp_path / "site.yaml").write_text(SITE)
+
+    def corral(*argv: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as left:
+            main(list(argv))
+        return int(left.value.code or 0), capsys.readouterr().out
+
+    code, out = corral("diff", "-f", str(tmp_path))
+    assert (code, out.splitlines()) == (
+        1,
+        ["+ Network site: create", "+ Volume site-data: create", "+ VM site-vm: create"],
+    )
+    code, out = corral("apply", "-f", str(tmp_path / "site.yaml"))
+    assert (code, out) == (0, "+ Network site: create\n+ Volume site-data: create\n+ VM site-vm: create\n")
+    assert corral("diff", "-f", str(tmp_path)) == (0, "")
+    code, manifest = corral("get", "vm", "site-vm")
+    (tmp_path / "site.yaml").unlink()
+    (tmp_path / "vm.yaml").write_text(manifest.replace("running: false", "protected: true\nrunning: false"))
+    assert corral("apply", "-f", str(tmp_path)) == (0, "~ VM site-vm: update\n    protected: false → true\n")
+    (tmp_path / "bad.yml").write_text("kind: VM\n  name: x\n")
+    assert corral("diff", "-f", str(tmp_path))[0] == 2
+    (tmp_path / "bad.yml").unlink()
+    client.vms.update("site-vm", protected=False)
+    assert corral("delete", "-f", str(tmp_path), "--yes", "--no-wait")[0] == 0
+    left = client.vms.find("site-vm")
+    assert left is None or left.deleting

@@ -1,7 +1,7 @@
 """A server core on a memory store and virtual time, with agents played by the test."""
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from corral.model.ids import NodeId
@@ -10,7 +10,9 @@ from corral.model.link import Assign, Hello, Report, Welcome
 from corral.model.node import Inventory, NetworkOnNode, Node, PoolOnNode
 from corral.model.units import GiB
 from corral.server.core import ServerCore
+from corral.server.http.routes.manifests import apply_documents
 from corral.server.services.asking import Asking
+from corral.server.services.manifests import Applied
 from corral.server.services.requests import CreateNetwork, CreatePool, CreateVM, NewDisk
 from corral.store.interface import Put
 from corral.store.memory import MemoryStore
@@ -96,6 +98,15 @@ class Rig:
 
     async def lan(self, **fields: Any) -> None:
         await self.services.networks.create(CreateNetwork(name="lan", bridge="br0", **fields), ASKING)
+
+    async def apply(self, **manifest: Any) -> Applied:
+        return (await self.apply_all([manifest]))[0]
+
+    async def apply_all(
+        self, manifests: Sequence[dict[str, Any]], asking: Asking = ASKING
+    ) -> tuple[Applied, ...]:
+        """As POST /apply does it."""
+        return await apply_documents(self.services.manifests, manifests, asking)
 
     async def vm(self, name: str = "web", **fields: Any) -> Any:
         ask = CreateVM(**{"name": name, "disks": (NewDisk(image="debian"),), **fields})

@@ -1,0 +1,202 @@
+"""Forms: each kind as its manifest has it.
+
+In this room   DECLARED, a row a kind: the request that creates it, the one that changes it, and how its fields are read
+               back where the spec says them in another way (ids instead of names, bytes instead of 4GiB)
+Comes in       a resource, and the mirror for the names behind its ids
+Goes out       a form: the fields of the creating request, as JSON has them
+Always true    every field of the creating request can be read back: a test holds this for each kind
+Next door      compare.py compares forms; requests.py has the requests
+Start here     DECLARED
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from corral.errors import Invalid
+from corral.model.image import Image
+from corral.model.network import Network
+from corral.model.node import Node
+from corral.model.pool import StoragePool
+from corral.model.resource import Resource, kind_named
+from corral.model.units import FACTORS
+from corral.model.vm import VM
+from corral.model.volume import Volume
+from corral.server.services import requests
+from corral.store.mirror import Mirror
+
+Form = dict[str, Any]
+Reading = Callable[[Any, Mirror], Any]  # of a field of a resource; Any: each reads its own kind
+
+
+class Declared(Struct, frozen=True, kw_only=True):
+    """A kind that manifests can have."""
+
+    kind: type[Resource]
+    create: type[Struct] | None  # request that makes one; None: it is not made by a request
+    update: type[Struct]  # request that changes one
+    service: str  # attribute of Services
+    read: Mapping[str, Reading] = {}  # fields that are not called the same in the spec
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.create or self.update).__struct_fields__
+
+
+def exact_size(size_bytes: int) -> str:
+    """A size as people write it, without rounding: 4GiB, 1536MiB, 5000B."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if size_bytes and size_bytes % FACTORS[unit] == 0:
+            return f"{size_bytes // FACTORS[unit]}{unit}"
+    return f"{size_bytes}B"
+
+
+def name_of(id: str | None, mirror: Mirror) -> str:
+    """The name behind an id; the id itself where nothing has it; empty for none."""
+    found = mirror.get(id) if id else None
+    return found.name if found else id or ""
+
+
+def _names(field: str) -> Reading:
+    return lambda resource, mirror: [name_of(id, mirror) for id in getattr(resource.spec, field)]
+
+
+def _name(field: str) -> Reading:
+    return lambda resource, mirror: name_of(getattr(resource.spec, field), mirror)
+
+
+def _size(field: str) -> Reading:
+    return lambda resource, mirror: exact_size(getattr(resource.spec, field))
+
+
+def _disks(vm: VM, mirror: Mirror) -> list[Form]:
+    return [_disk(vm, disk, mirror) for disk in vm.spec.disks]
+
+
+def _disk(vm: VM, disk: Any, mirror: Mirror) -> Form:
+    """A volume that goes with the VM is described, so that the manifest makes one elsewhere; another is named."""
+    form = _same(disk, requests.NewDisk)
+    volume = mirror.get(disk.volume)
+    if not isinstance(volume, Volume) or volume.spec.vm != vm.id:
+        return form | {"volume": name_of(disk.volume, mirror)}
+    spec = volume.spec
+    return form | {
+        "volume": "",
+        "image": name_of(spec.image, mirror),
+        "size": exact_size(spec.size_bytes),
+        "pool": name_of(spec.pool, mirror),
+    }
+
+
+def _nics(vm: VM, mirror: Mirror) -> list[Form]:
+    return [_same(nic, requests.NewNic) | {"network": name_of(nic.network, mirror)} for nic in vm.spec.nics]
+
+
+def _same(part: Struct, request: type[Struct]) -> Form:
+    """The fields that a part of a spec and the part of a request that made it have in common."""
+    common = [f for f in request.__struct_fields__ if hasattr(part, f)]
+    return {f: msgspec.to_builtins(getattr(part, f)) for f in common}
+
+
+DECLARED: Final[
+    tuple[Declared, ...]
+] = (  # in the order in which they are applied; deleted the other way round
+    Declared(
+        kind=Node,
+        create=None,
+        update=requests.UpdateNode,
+        service="nodes",
+        read={"reserve_memory": _size("reserve_memory_bytes")},
+    ),
+    Declared(
+        kind=StoragePool,
+        create=requests.CreatePool,
+        update=requests.UpdateLabels,
+        service="pools",
+        read={"nodes": _names("nodes")},
+    ),
+    Declared(
+        kind=Network,
+        create=requests.CreateNetwork,
+        update=requests.UpdateLabels,
+        service="networks",
+        read={"nodes": _names("nodes")},
+    ),
+    Declared(kind=Image, create=requests.CreateImage, update=requests.UpdateLabels, service="images"),
+    Declared(
+        kind=Volume,
+        create=requests.CreateVolume,
+        update=requests.UpdateLabels,
+        service="volumes",
+        read={
+            "pool": _name("pool"),
+            "size": _size("size_bytes"),
+            "image": _name("image"),
+            "node": _name("node"),
+        },
+    ),
+    Declared(
+        kind=VM,
+        create=requests.CreateVM,
+        update=requests.UpdateVM,
+        service="vms",
+        read={"memory": _size("memory_bytes"), "disks": _disks, "nics": _nics, "node": _name("node")},
+    ),
+)
+ENVELOPE: Final = ("name", "project", "labels")  # fields that stand on the resource itself
+
+
+def declared_kind(word: str) -> Declared:
+    """The row of `VM`, `vm` or `vms`. raises Invalid: no kind, or one that is not declared"""
+    kind = kind_named(word)
+    for declared in DECLARED:
+        if declared.kind is kind:
+            return declared
+    names = ", ".join(d.kind.__name__ for d in DECLARED)
+    raise Invalid("kind", word, "a kind that manifests can have", hint=f"These can: {names}.")
+
+
+def form_of(resource: Resource, declared: Declared, mirror: Mirror) -> Form:
+    """Every field that the manifest of this resource can have."""
+    form: Form = {"name": resource.name}
+    for field in declared.fields:
+        if field in declared.read:
+            form[field] = declared.read[field](resource, mirror)
+        else:
+            part = resource if field in ENVELOPE else getattr(resource, "spec", None)
+            form[field] = msgspec.to_builtins(getattr(part, field))
+    return form
+
+
+def manifest_of(resource: Resource, declared: Declared, mirror: Mirror) -> Form:
+    """The manifest of a resource: what is as it would be without being said is left out."""
+    form = form_of(resource, declared, mirror)
+    if declared.create is None:
+        return {"kind": resource.kind, **form}
+    made = msgspec.convert(
+        {k: v for k, v in form.items() if k in declared.fields}, declared.create, strict=False
+    )
+    said = _without_defaults(made)
+    return {"kind": resource.kind, **said}
+
+
+def _without_defaults(struct: Struct) -> Form:
+    form: Form = {}
+    for field in msgspec.structs.fields(struct):
+        value = getattr(struct, field.name)
+        if not field.required and value == field.default:
+            continue
+        if field.default_factory is not msgspec.NODEFAULT and value == field.default_factory():
+            continue
+        form[field.name] = _said(value)
+    return form
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, Struct):
+        return _without_defaults(value)
+    if isinstance(value, tuple | list):
+        return [_said(item) for item in value]
+    return msgspec.to_builtins(value)
