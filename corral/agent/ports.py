@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from corral.errors import LinkDown as LinkDown
 from corral.model.link import AgentMessage, Assignment, ImageSource, ServerMessage
+from corral.model.resource import Trouble
 from corral.model.vm import StopReason
 
 
@@ -59,6 +60,9 @@ class LocalVm(Struct, frozen=True, kw_only=True):
     restarts: int = 0  # by restart policy, since the last boot
     ran: bool = False  # since it was last started, it was seen to run; False: start it (again)
     started_at: float = 0.0  # Unix time, seconds; of the last start
+    reverted: str = ""  # wish of the last revert that was carried out, or given up as its trouble says
+    revert_trouble: Trouble | None = None
+    load: str = ""  # snapshot whose memory the next start begins with
     prepared: str = ""  # wish of the migration that this node was last made ready to receive
 
 

@@ -14,6 +14,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from corral.agent import snapshots as s
 from corral.agent.ports import LocalVm
 from corral.errors import CorralError
 from corral.hypervisor.interface import Domain, MigrationFailed
@@ -62,6 +63,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     clean: bool = False  # seed and note are removed
     error: Trouble | None = None  # that the migration call ended with
     cancelled: bool = False  # that error was a cancellation
+    snapshots: s.Known = {}  # what is known of those that the assignment is about
     now_s: float = 0.0  # Unix time
 
 
@@ -148,6 +150,7 @@ Step = (
     | Migrate
     | CancelMigration
     | Conclude
+    | s.SnapshotStep
 )
 
 
@@ -182,6 +185,10 @@ def _as_owner(vm: VmAssignment, seen: Seen) -> Step:
         return _back_from_migration(vm, seen, note)
     if domain and domain.state is DomainState.INCOMING:
         return Rest("receiving")
+    if step := s.plan_snapshots(vm, seen.snapshots):
+        return step
+    if revert := s.reverts(vm, note):
+        return _revert(seen, s.plan_revert(revert, note or LocalVm(), seen.snapshots, seen.now_s))
     if domain and domain.state in RAN:
         return _while_running(vm, seen, domain)
     return _run(vm, seen) if vm.running else _keep_stopped(vm, seen)
@@ -196,8 +203,22 @@ def _back_from_migration(vm: VmAssignment, seen: Seen, note: LocalVm) -> Step:
     return Remember(replace(note, sent_away="", ran=note.ran and seen.domain is not None))
 
 
+def _revert(seen: Seen, step: s.LookAtSnapshots | s.Revert | LocalVm) -> Step:
+    """The guest goes on until it is sure that there is something to go back to; then its plug is pulled."""
+    if isinstance(step, LocalVm):
+        return Remember(step)
+    if isinstance(step, s.LookAtSnapshots) or not (seen.domain and seen.domain.state in RAN):
+        return step
+    note = seen.note or LocalVm()
+    if note.stopped is not StopReason.ASKED:
+        return Remember(replace(note, stopped=StopReason.ASKED, ran=True))
+    return Destroy()
+
+
 def _while_running(vm: VmAssignment, seen: Seen, domain: Domain) -> Step:
     note = seen.note or LocalVm()
+    if note.load and not note.ran:
+        return _while_loading(domain, note)
     if not vm.running or 0 < note.boot < vm.boot:
         return _stop(vm, seen, replace(note, ran=True))
     if note.boot == 0:  # nothing is known about it: it runs, so it is as wanted
@@ -207,6 +228,11 @@ def _while_running(vm: VmAssignment, seen: Seen, domain: Domain) -> Step:
     if domain.generation != vm.generation:
         return _grounded(seen) or Define()
     return Rest()
+
+
+def _while_loading(domain: Domain, note: LocalVm) -> Step:
+    """A domain is created paused, gets its memory, and is resumed: one that is paused still was interrupted."""
+    return Destroy() if domain.state is DomainState.PAUSED else Remember(replace(note, ran=True, load=""))
 
 
 def _stop(vm: VmAssignment, seen: Seen, note: LocalVm) -> Step:
@@ -233,7 +259,7 @@ def _run(vm: VmAssignment, seen: Seen) -> Step:
     """It shall run, and does not."""
     note, domain = seen.note or LocalVm(), seen.domain
     if note.boot < vm.boot:
-        return _start(vm, seen, LocalVm(boot=vm.boot, started_at=seen.now_s))
+        return _start(vm, seen, _anew(note, LocalVm(boot=vm.boot, started_at=seen.now_s)))
     if not note.ran:  # the start that was noted has not been seen to succeed
         return _start(vm, seen, replace(note, started_at=seen.now_s))
     if note.stopped is StopReason.NONE:
@@ -246,7 +272,13 @@ def _run(vm: VmAssignment, seen: Seen) -> Step:
     if by_policy and seen.pause_s > 0:
         return Wait(seen.pause_s, "restarting")
     restarts = note.restarts + by_policy
-    return _start(vm, seen, LocalVm(boot=vm.boot, started_at=seen.now_s, restarts=restarts))
+    begun = LocalVm(boot=vm.boot, started_at=seen.now_s, restarts=restarts)
+    return _start(vm, seen, _anew(note, begun))
+
+
+def _anew(old: LocalVm, new: LocalVm) -> LocalVm:
+    """A new start does not forget what was reverted."""
+    return replace(new, reverted=old.reverted, revert_trouble=old.revert_trouble, load=old.load)
 
 
 def _start(vm: VmAssignment, seen: Seen, note: LocalVm) -> Step:

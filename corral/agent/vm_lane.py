@@ -18,6 +18,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from corral.agent import reconcile as r
+from corral.agent import snapshots as s
 from corral.agent.held import Held
 from corral.agent.lanes import Tasks
 from corral.agent.looking import CALL_S, Looker, within
@@ -25,6 +26,7 @@ from corral.agent.objects import Objects
 from corral.agent.ports import LocalVm
 from corral.agent.reporting import Reporter, coarse, steady
 from corral.agent.seed import seed_files
+from corral.agent.snapshot_lane import SnapshotLane
 from corral.clock import Clock, backoff_s
 from corral.errors import CorralError
 from corral.hypervisor.interface import (
@@ -33,6 +35,7 @@ from corral.hypervisor.interface import (
     Hypervisor,
     HypervisorFailed,
     HypervisorGone,
+    MemoryNotLoaded,
     MigrationCancelled,
     MigrationProgress,
 )
@@ -44,8 +47,15 @@ from corral.storage.interface import Storage
 
 log = logging.getLogger("corral.agent")
 GONE_LOOK_S_MAX: Final = 2.0  # a hypervisor that is gone is looked for at least so often
+LOAD_S: Final = 600.0  # for memory to be read from the disk
 REPEATS: Final = 3  # of one step at once; more often it waits: it does not have the effect it should
-QUIET: Final = (r.LookAtGround, r.Remember, r.Conclude, r.Forget)  # over in no time: not worth a report
+QUIET: Final = (
+    r.LookAtGround,
+    r.Remember,
+    r.Conclude,
+    r.Forget,
+    s.LookAtSnapshots,
+)  # over in no time: not worth a report
 
 SILENT: Final = Guest()
 
@@ -97,6 +107,7 @@ class VmLanes:
         self._looker, self._reporter, self._clock = looker, reporter, clock
         self._tasks, self._wake = tasks, wake
         self.lanes: dict[str, Lane] = {}
+        self._snapshots = SnapshotLane(held, hypervisor, clock, tasks, wake)
         self.runs = asyncio.Event()  # a VM was seen to run that did not: its guest is to be asked
 
     async def step(self, key: str) -> float | None:
@@ -123,6 +134,7 @@ class VmLanes:
     def forget(self, key: str) -> None:
         """The VM is not this node's business any more. Nothing is touched."""
         self.lanes.pop(key, None)
+        self._snapshots.forget(key)
         self._reporter.drop("vms", key)
 
     def tell_guest(self, key: str, guest: Guest) -> None:
@@ -173,6 +185,7 @@ class VmLanes:
             clean=lane.clean,
             error=lane.move_error,
             cancelled=lane.move_cancelled,
+            snapshots=self._snapshots.known(vm),
             now_s=self._clock.now_s(),
         )
 
@@ -251,6 +264,8 @@ class VmLanes:
                 await within(CALL_S, "deleting the seed", self._storage.delete_seed(vm.vm))
                 await self._held.note(vm.vm, None)
                 self.lanes[vm.vm] = Lane(vm=vm, clean=True)
+            case s.LookAtSnapshots() | s.TakeSnapshot() | s.DropSnapshot() | s.Revert():
+                await self._snapshots.act(vm, step)
             case _:
                 await self._call(vm, lane, step)
         return 0.0
@@ -293,8 +308,24 @@ class VmLanes:
 
     async def _start(self, vm: VmAssignment, note: LocalVm) -> None:
         await self._held.note(vm.vm, note)
-        await within(CALL_S, "starting the domain", self._hypervisor.start(vm.vm))
+        if note.load:
+            note = await self._load(vm, note)
+        else:
+            await within(CALL_S, "starting the domain", self._hypervisor.start(vm.vm))
         await self._held.note(vm.vm, replace(note, ran=True))
+
+    async def _load(self, vm: VmAssignment, note: LocalVm) -> LocalVm:
+        """Start it with the memory of a snapshot. Memory that does not fit is given up: its disks are reverted."""
+        to = vm.revert.to if vm.revert and vm.revert.to.snapshot == note.load else None
+        try:
+            if to:
+                start = self._hypervisor.start_from(vm.vm, to)
+                await within(LOAD_S, "loading the memory of a snapshot", start)
+                return replace(note, load="")
+        except MemoryNotLoaded as error:
+            note = replace(note, revert_trouble=Trouble.of(error, self._clock.now_s()))
+        await within(CALL_S, "starting the domain", self._hypervisor.start(vm.vm))
+        return replace(note, load="")
 
     async def _migrate(self, vm: VmAssignment, lane: Lane, note: LocalVm) -> None:
         seed_path = await within(CALL_S, "making the seed", self._storage.make_seed(vm.vm, seed_files(vm)))
@@ -352,6 +383,12 @@ def _report(vm: VmAssignment, lane: Lane, seen: r.Seen, step: r.Step, trouble: T
         migration=_migration_report(vm, lane, seen),
         trouble=trouble,
         restarts=note.restarts,
+        snapshots={
+            wish.snapshot: seen.snapshots[wish.snapshot]
+            for wish in vm.snapshots
+            if wish.snapshot in seen.snapshots
+        },
+        revert=s.report_of(vm, seen.note),
     )
 
 
@@ -373,6 +410,12 @@ def _words(step: r.Step) -> str:
             return "migrating"
         case r.CancelMigration():
             return "cancelling the migration"
+        case s.TakeSnapshot():
+            return "taking a snapshot"
+        case s.DropSnapshot():
+            return "dropping a snapshot"
+        case s.Revert():
+            return "reverting"
     return ""
 
 

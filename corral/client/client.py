@@ -28,6 +28,7 @@ from corral.client.nouns import (
     Noun,
     Operations,
     Pools,
+    Snapshots,
     Tokens,
     VMs,
     Volumes,
@@ -56,6 +57,7 @@ class Client:
         self.nodes = Nodes(self.connection)
         self.vms = VMs(self.connection)
         self.volumes = Volumes(self.connection)
+        self.snapshots = Snapshots(self.connection)
         self.images = Images(self.connection)
         self.pools = Pools(self.connection)
         self.networks = Networks(self.connection)

@@ -27,6 +27,7 @@ from corral.model.node import Node
 from corral.model.operation import Operation
 from corral.model.pool import StoragePool
 from corral.model.resource import Resource
+from corral.model.snapshot import Snapshot
 from corral.model.token import JoinToken, Token
 from corral.model.vm import VM
 from corral.model.volume import Volume
@@ -206,6 +207,35 @@ class Volumes(Noun[Volume]):
     def clone(self, name: str, new_name: str, **fields: object) -> Operation:
         """Make a new volume that begins as a copy of this one."""
         return self._change("POST", f"{_quoted(name)}/clone", {"name": new_name, **fields})
+
+
+class Snapshots(Noun[Snapshot]):
+    kind = Snapshot
+
+    def take(
+        self,
+        vm: str,
+        name: str,
+        *,
+        memory: bool = False,
+        freeze: bool = True,
+        description: str = "",
+        labels: Mapping[str, str] | None = None,
+    ) -> Operation:
+        """Take one of a VM; it is called VM.NAME."""
+        body = {
+            "name": name,
+            "memory": memory,
+            "freeze": freeze,
+            "description": description,
+            "labels": dict(labels or {}),
+        }
+        vms = VMs(self._connection, self._options)
+        return vms._change("POST", f"{_quoted(vm)}/snapshots", body)
+
+    def revert(self, name: str) -> Operation:
+        """Put its VM back to it; what was written since is lost."""
+        return self._change("POST", f"{_quoted(name)}/revert")
 
 
 class Pools(Noun[StoragePool]):

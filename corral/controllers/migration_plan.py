@@ -47,6 +47,8 @@ def plan_migration(vm: VM, status: VMStatus, seen: Seen) -> tuple[VMStatus, floa
     """Begin, go on with, or end a migration. `status.node` is set."""
     wish, migration = vm.spec.migration, status.migration
     if migration is None:
+        if reverting(vm):
+            return status, None  # another node does not know whether it was carried out
         return _begin(vm, status, wish, seen) if wish and _open(wish, status) else (status, None)
     wanted = wish is not None and wish.id == migration.wish and not wish.cancel
     if migration.stage is MigrationStage.PREPARING:
@@ -63,8 +65,15 @@ def wants_target(vm: VM) -> bool:
         and not vm.deleting
         and vm.status.node is not None
         and vm.status.migration is None
+        and not reverting(vm)
         and _open(wish, vm.status)
     )
+
+
+def reverting(vm: VM) -> bool:
+    """Whether a revert to a snapshot was asked for and has not ended."""
+    wish, last = vm.spec.revert, vm.status.last_revert
+    return wish is not None and (last is None or last.wish != wish.id)
 
 
 def _open(wish: MigrationWish, status: VMStatus) -> bool:

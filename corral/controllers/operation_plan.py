@@ -19,6 +19,7 @@ from corral.model.node import NetworkOnNode, Node, PoolOnNode
 from corral.model.operation import Operation, OperationState, OperationStatus, Step, Verb
 from corral.model.pool import StoragePool
 from corral.model.resource import Resource, Trouble
+from corral.model.snapshot import Snapshot, SnapshotPhase
 from corral.model.vm import VM, DomainState, VMPhase
 from corral.model.volume import Volume, VolumePhase
 
@@ -71,6 +72,8 @@ def _verdict(op: Operation, target: Resource | None, nodes: tuple[Node, ...]) ->
             return _VM_VERBS[op.spec.verb](op, vm)
         case Volume() as volume:
             return _volume(op, volume)
+        case Snapshot() as snapshot:
+            return _snapshot(op, snapshot)
         case StoragePool():
             return _on_nodes(op, [(n, n.status.pools.get(target.id)) for n in nodes])
         case Network():
@@ -170,6 +173,25 @@ def _migrate(op: Operation, vm: VM) -> Verdict:
     return Verdict(step="copy memory", progress=0.1 + 0.85 * copied)
 
 
+def _revert(op: Operation, vm: VM) -> Verdict:
+    """Ends when the disks are back, and the guest runs again if it is to."""
+    wish, last = vm.spec.revert, vm.status.last_revert
+    if last is None or last.wish != op.id:
+        if wish is None or wish.id != op.id:
+            return _superseded("another revert was asked for")
+        return Verdict(step="put the disks back", progress=0.2, waiting_for=_in_the_way(vm))
+    if last.state != "done":
+        return Verdict(state=OperationState.FAILED, error=last.trouble)
+    if not vm.spec.running or vm.status.phase in (VMPhase.RUNNING, VMPhase.MIGRATING):
+        return DONE
+    return Verdict(step="start", progress=0.8, waiting_for=_in_the_way(vm))
+
+
+def _in_the_way(vm: VM) -> str:
+    report = vm.report
+    return vm.status.trouble.message if vm.status.trouble else (report.step if report else "")
+
+
 def _update(op: Operation, vm: VM) -> Verdict:
     return DONE
 
@@ -188,6 +210,7 @@ _VM_VERBS: dict[Verb, Callable[[Operation, VM], Verdict]] = {
     Verb.RESTART: _start,
     Verb.STOP: _stop,
     Verb.MIGRATE: _migrate,
+    Verb.REVERT: _revert,
     Verb.UPDATE: _update,
     Verb.DELETE: _delete,
 }
@@ -207,6 +230,18 @@ def _volume(op: Operation, volume: Volume) -> Verdict:
         error=trouble if failing else None,
         failing_since=volume.status.since if failing else None,
     )
+
+
+def _snapshot(op: Operation, snapshot: Snapshot) -> Verdict:
+    status = snapshot.status
+    if op.spec.verb is Verb.DELETE:
+        waiting = status.trouble.message if status.trouble else "the VM's node"
+        return Verdict(step="take it off the disks", progress=0.5, waiting_for=waiting)
+    if status.phase is SnapshotPhase.FAILED:
+        return Verdict(state=OperationState.FAILED, error=status.trouble)
+    if op.spec.verb is not Verb.CREATE or status.phase is SnapshotPhase.READY:
+        return DONE
+    return Verdict(step="take it", progress=0.3, waiting_for="the VM's node")
 
 
 def _on_nodes(op: Operation, seen: list[tuple[Node, PoolOnNode | NetworkOnNode | None]]) -> Verdict:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from corral.clock import Clock
 from corral.controllers.desk import new_event
+from corral.controllers.snapshot import snapshots_as_reported
 from corral.controllers.vm_plan import plan_vm, seen_of
 from corral.controllers.volume import plan_volume
 from corral.model.resource import Resource
@@ -27,6 +28,7 @@ def settled(mirror: Mirror, changed: Iterable[Resource], clock: Clock) -> Iterat
         match resource:
             case VM() as vm:
                 yield from _vm(mirror, vm, clock)
+                yield from snapshots_as_reported(mirror, vm, clock.now_s())
             case Volume() as volume:
                 plan = plan_volume(volume, node=None, node_gone=False, now_s=clock.now_s())
                 yield volume.having(status=plan.status)

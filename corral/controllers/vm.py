@@ -25,6 +25,7 @@ from corral.model.node import Node
 from corral.model.pool import StoragePool
 from corral.model.port import Port
 from corral.model.resource import Resource
+from corral.model.snapshot import Snapshot
 from corral.model.vm import VM, VMPhase, VMStatus
 from corral.model.volume import Volume, VolumePhase, VolumeStatus
 from corral.scheduler.placement import Decision, place, why_not
@@ -169,6 +170,7 @@ class VmController(Seat):
             )
         elif plan.remove:
             gone: list[Resource] = [vm, *self.mirror.select(Port, "vm", vm.id)]
+            gone += self.mirror.select(Snapshot, "vm", vm.id)
             event = self.desk.event(vm, "deleted", f"{vm.name}: deleted")
             writes: list[Write] = [Put(event), *(Remove(r.id) for r in gone)]
             await self.desk.commit(writes, {r.id: r.revision for r in gone})

@@ -72,10 +72,20 @@ def plan_vm(vm: VM, seen: Seen) -> VmPlan:
     if status.node is None:
         return VmPlan(status=_phase(vm, status, VMPhase.PENDING, vm.status.trouble, seen), place=True)
     status, wait_s = plan_migration(vm, status, seen)
+    status = _reverted(vm, status)
     phase, trouble = _look(vm, status, seen)
     guest = _guest(status) if phase in (VMPhase.RUNNING, VMPhase.MIGRATING) else Guest()
     new = _phase(vm, msgspec.structs.replace(status, guest=guest), phase, trouble, seen)
     return VmPlan(status=new, wait_s=wait_s, news=_news(vm, new, seen))
+
+
+def _reverted(vm: VM, status: VMStatus) -> VMStatus:
+    """The result of a revert, once its node has it."""
+    report = status.reports.get(status.node or "")
+    said, wish = report.revert if report else None, vm.spec.revert
+    if said is None or wish is None or said.wish != wish.id or said == status.last_revert:
+        return status
+    return msgspec.structs.replace(status, last_revert=said)
 
 
 def _without_old_traces(vm: VM, seen: Seen) -> VMStatus:
@@ -211,6 +221,12 @@ def _news(vm: VM, new: VMStatus, seen: Seen) -> tuple[tuple[str, str, str], ...]
         level = "info" if result.state == "done" else "warning"
         news.append(
             (f"migration-{result.state}", _migration_news(result.state, where, result.trouble), level)
+        )
+    if new.last_revert != old.last_revert and new.last_revert:
+        done, why = new.last_revert, new.last_revert.trouble
+        level = "info" if done.state == "done" else "warning"
+        news.append(
+            (f"revert-{done.state}", f"revert {done.state}" + (f": {why.message}" if why else ""), level)
         )
     if new.phase is not old.phase and new.phase in _TOLD:
         reason, level = _TOLD[new.phase]

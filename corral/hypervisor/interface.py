@@ -17,8 +17,9 @@ from msgspec import Struct
 from corral.errors import CorralError
 from corral.model.hardware import Hardware, Platform
 from corral.model.ids import VmId
-from corral.model.link import DiskAssignment, NicAssignment
+from corral.model.link import DiskAssignment, NicAssignment, SnapshotAssignment
 from corral.model.node import Inventory
+from corral.model.snapshot import SnapshotReport
 from corral.model.vm import DomainState, Guest, StopReason
 
 
@@ -46,6 +47,19 @@ class MigrationCancelled(HypervisorFailed):
     """The live migration was cancelled; the VM still runs at the source."""
 
     code = "migration.cancelled"
+
+
+class SnapshotFailed(HypervisorFailed):
+    """The snapshot could not be taken, dropped or gone back to."""
+
+    code = "snapshot.failed"
+
+
+class MemoryNotLoaded(HypervisorFailed):
+    """The memory of a snapshot does not fit the VM as it is defined, or can't be read."""
+
+    code = "snapshot.memory_not_loaded"
+    retryable = False
 
 
 class DomainWish(Struct, frozen=True, kw_only=True):
@@ -158,6 +172,30 @@ class Hypervisor(Protocol):
 
     async def cancel_migration(self, vm: VmId) -> None:
         """Ask a running migration to stop; no error when there is none."""
+
+    async def see_snapshot(self, vm: VmId, wish: SnapshotAssignment) -> SnapshotReport:
+        """How much of it is there; waits for one that is being taken. A guest that an interrupted one left frozen
+        is thawed.
+        """
+
+    async def take_snapshot(self, vm: VmId, wish: SnapshotAssignment) -> SnapshotReport:
+        """Take it, of all disks at one moment; the VM runs or not. READY when it returns. What lies below the disks
+        is verified before and after.
+
+        raises  SnapshotFailed, and then it may be there in part
+        """
+
+    async def drop_snapshot(self, vm: VmId, wish: SnapshotAssignment) -> None:
+        """Take it off all disks, as far as it is there. raises SnapshotFailed"""
+
+    async def revert(self, vm: VmId, wish: SnapshotAssignment) -> None:
+        """Put the disks of a VM that does not run back to it. Saved state of a suspended VM is dropped.
+
+        raises  SnapshotFailed, and then it has to be repeated before the VM may run
+        """
+
+    async def start_from(self, vm: VmId, wish: SnapshotAssignment) -> None:
+        """Start the domain with the memory in the snapshot, its disks being reverted. raises MemoryNotLoaded"""
 
     async def guest(self, vm: VmId) -> Guest:
         """What the guest's agent says; up=False when it does not answer within a second or so."""

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from corral.model.hardware import Bus, DiskTuning, Hardware, NicLimits, NicModel, Platform
-from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, VmId, VolumeId
+from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, SnapshotId, VmId, VolumeId
 from corral.model.network import Subnet
 from corral.model.node import Inventory, NetworkOnNode, PoolOnNode
 from corral.model.vm import CloudInit, RestartPolicy, VMReport
@@ -109,6 +109,23 @@ class MigrateAssignment(Struct, frozen=True, kw_only=True):
     cancel: bool = False
 
 
+class SnapshotAssignment(Struct, frozen=True, kw_only=True):
+    """A snapshot to take, to drop, or to go back to."""
+
+    snapshot: SnapshotId
+    disks: tuple[DiskAssignment, ...]  # that it is of; the first one also holds the memory
+    memory: bool = False
+    freeze: bool = False
+    wanted: bool = True
+
+
+class RevertAssignment(Struct, frozen=True, kw_only=True):
+    """Go back to a snapshot, once."""
+
+    wish: str
+    to: SnapshotAssignment
+
+
 class VmAssignment(Struct, frozen=True, kw_only=True, tag="vm"):
     """All that a node has to know to run a VM."""
 
@@ -129,6 +146,8 @@ class VmAssignment(Struct, frozen=True, kw_only=True, tag="vm"):
     stop_timeout_s: float = 90.0
     restart: RestartPolicy = RestartPolicy.ON_FAILURE
     migrate: MigrateAssignment | None = None
+    snapshots: tuple[SnapshotAssignment, ...] = ()  # owner: to take or to drop; others are left alone
+    revert: RevertAssignment | None = None  # owner: not carried out yet, as far as the server knows
 
     @property
     def key(self) -> str:

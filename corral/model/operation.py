@@ -33,6 +33,7 @@ class Verb(StrEnum):
     STOP = "stop"
     RESTART = "restart"
     MIGRATE = "migrate"
+    REVERT = "revert"
     DELETE = "delete"
 
 

@@ -16,8 +16,9 @@ from typing import ClassVar, Final
 from msgspec import Struct
 
 from corral.model.hardware import Bus, DiskTuning, Hardware, NicLimits, NicModel, Platform
-from corral.model.ids import NetworkId, NodeId, VolumeId
+from corral.model.ids import NetworkId, NodeId, SnapshotId, VolumeId
 from corral.model.resource import Resource, Trouble
+from corral.model.snapshot import RevertReport, RevertWish, SnapshotReport
 
 
 class VMPhase(StrEnum):
@@ -121,6 +122,8 @@ class VMSpec(Struct, frozen=True, kw_only=True):
     policy: str = "spread"  # placement policy: spread or pack
     node: NodeId | None = None  # run here and nowhere else
     migration: MigrationWish | None = None
+    snapshot: SnapshotId | None = None  # that its disks stand on: the newest, or the one it was reverted to
+    revert: RevertWish | None = None
 
 
 class Guest(Struct, frozen=True, kw_only=True):
@@ -157,6 +160,8 @@ class VMReport(Struct, frozen=True, kw_only=True):
     migration: MigrationReport | None = None
     trouble: Trouble | None = None  # of the last step, None when it went well
     restarts: int = 0  # by restart policy, since the last boot
+    snapshots: dict[str, SnapshotReport] = {}  # by SnapshotId; those of the assignment
+    revert: RevertReport | None = None
 
 
 class MigrationStage(StrEnum):
@@ -196,6 +201,7 @@ class VMStatus(Struct, frozen=True, kw_only=True):
     platform: Platform = Platform()  # pinned when it got its node
     migration: Migration | None = None
     last_migration: MigrationResult | None = None
+    last_revert: RevertReport | None = None
     guest: Guest = Guest()
     trouble: Trouble | None = None  # what stands in the way
     since: float = 0.0  # of the phase; Unix time, seconds

@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 
 from msgspec import Struct
 
-from corral.model.ids import ImageId, NodeId, PoolId, VmId, VolumeId
+from corral.model.ids import ImageId, NodeId, PoolId, SnapshotId, VmId, VolumeId
 from corral.model.resource import Resource, Trouble
 
 
@@ -48,9 +48,10 @@ class ObjectReport(Struct, frozen=True, kw_only=True):
 
 
 class VolumeSource(Struct, frozen=True, kw_only=True):
-    """What a new volume begins as a copy of. Nothing may write to it until the copy is whole."""
+    """What a new volume begins as a copy of. Nothing may write to it until the copy is whole, unless it is a snapshot."""
 
     volume: VolumeId
+    snapshot: SnapshotId | None = None  # inside that volume
 
 
 class VolumeSpec(Struct, frozen=True, kw_only=True):

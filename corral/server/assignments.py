@@ -8,9 +8,10 @@ Next door      hub.py sends them; controllers write the statuses that they follo
 Start here     assignment()
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, VmId, VolumeId
+from corral.controllers.migration_plan import reverting
+from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, SnapshotId, VmId, VolumeId
 from corral.model.image import Image, ImageCopy
 from corral.model.link import (
     Assignment,
@@ -23,6 +24,8 @@ from corral.model.link import (
     NicAssignment,
     PoolAssignment,
     Port,
+    RevertAssignment,
+    SnapshotAssignment,
     VmAssignment,
     VmRole,
     VolumeAssignment,
@@ -30,7 +33,8 @@ from corral.model.link import (
 from corral.model.network import Network
 from corral.model.node import Node
 from corral.model.pool import StoragePool
-from corral.model.vm import VM, MigrationStage
+from corral.model.snapshot import Snapshot, SnapshotPhase
+from corral.model.vm import VM, Disk, MigrationStage
 from corral.model.volume import Volume
 from corral.storage.interface import volume_path
 from corral.store.interface import Change
@@ -80,6 +84,10 @@ def touched(mirror: Mirror, change: Change) -> Iterator[tuple[NodeId | None, str
         case Volume() as volume:
             if volume.status.node:
                 yield volume.status.node, volume.id
+        case Snapshot() as snapshot:
+            of = mirror.get(snapshot.spec.vm)
+            if isinstance(of, VM) and of.status.node:
+                yield of.status.node, of.id
         case StoragePool() | Network() as thing:
             yield None, thing.id
         case Image() as image if image.deleting:
@@ -134,11 +142,42 @@ def _vm(mirror: Mirror, node: NodeId, vm: VM) -> VmAssignment | None:
         stop_timeout_s=vm.spec.stop_timeout_s,
         restart=vm.spec.restart,
         migrate=_migrate(mirror, node, vm),
+        snapshots=tuple(_snapshots(mirror, vm)) if as_what is VmRole.OWNER else (),
+        revert=_revert(mirror, vm) if as_what is VmRole.OWNER else None,
     )
 
 
+def _snapshots(mirror: Mirror, vm: VM) -> Iterator[SnapshotAssignment]:
+    """Those to take or to drop; the others are only there."""
+    for snapshot in mirror.select(Snapshot, "vm", vm.id):
+        if snapshot.deleting or snapshot.status.phase is SnapshotPhase.CREATING:
+            yield _snapshot(mirror, vm, snapshot)
+
+
+def _snapshot(mirror: Mirror, vm: VM, snapshot: Snapshot) -> SnapshotAssignment:
+    return SnapshotAssignment(
+        snapshot=SnapshotId(snapshot.id),
+        disks=tuple(_of_volumes(mirror, [Disk(volume=id) for id in snapshot.spec.disks])),
+        memory=snapshot.spec.memory,
+        freeze=snapshot.spec.freeze and not snapshot.spec.memory,
+        wanted=not snapshot.deleting,
+    )
+
+
+def _revert(mirror: Mirror, vm: VM) -> RevertAssignment | None:
+    wish = vm.spec.revert
+    to = mirror.get(wish.snapshot) if wish and reverting(vm) else None
+    if wish is None or not isinstance(to, Snapshot):
+        return None
+    return RevertAssignment(wish=wish.id, to=_snapshot(mirror, vm, to))
+
+
 def _disks(mirror: Mirror, vm: VM) -> Iterator[DiskAssignment]:
-    for disk in vm.spec.disks:
+    yield from _of_volumes(mirror, vm.spec.disks)
+
+
+def _of_volumes(mirror: Mirror, disks: Iterable[Disk]) -> Iterator[DiskAssignment]:
+    for disk in disks:
         volume = mirror.get(disk.volume)
         pool = mirror.get(volume.spec.pool) if isinstance(volume, Volume) else None
         if isinstance(volume, Volume) and isinstance(pool, StoragePool):

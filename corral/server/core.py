@@ -20,6 +20,7 @@ from corral.controllers.janitor import Janitor
 from corral.controllers.node import NodeController
 from corral.controllers.operation import OperationController
 from corral.controllers.runner import Controller, Runner
+from corral.controllers.snapshot import SnapshotController
 from corral.controllers.vm import VmController
 from corral.controllers.volume import VolumeController
 from corral.errors import CorralError
@@ -113,6 +114,7 @@ class ServerCore:
             NodeController(desk, self.hub.silent_s, self.hub.lost_after_s),
             VmController(desk),
             VolumeController(desk),
+            SnapshotController(desk),
             ImageController(desk, self.forget_image),
             OperationController(desk),
             Janitor(desk),

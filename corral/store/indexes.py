@@ -16,6 +16,7 @@ from corral.model.image import Image
 from corral.model.operation import Operation
 from corral.model.port import Port
 from corral.model.resource import Resource
+from corral.model.snapshot import Snapshot
 from corral.model.token import JoinToken, Token
 from corral.model.vm import VM
 from corral.model.volume import Volume
@@ -86,6 +87,11 @@ declare(
     on_nodes=lambda operation: (
         ("yes",) if not operation.ended and operation.spec.target.kind in ("StoragePool", "Network") else ()
     ),  # waits for nodes to have something ready
+)
+declare(
+    Snapshot,
+    vm=lambda snapshot: (snapshot.spec.vm,),
+    volume=lambda snapshot: snapshot.spec.disks,
 )
 declare(Port, vm=lambda port: (port.spec.vm,), network=lambda port: (port.spec.network,))
 declare(Event, about=lambda event: (event.spec.about.id,))

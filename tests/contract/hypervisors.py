@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,14 @@ class Bench(Protocol):
         """Of host 0 or 1. With `slow`, its migrations take seconds."""
 
     def disk(self, name: str) -> Path: ...
+
+    def qcow2(self, name: str) -> Path:
+        """A disk that can hold snapshots; it boots as disk() does."""
+
+    def write(self, path: Path, word: str) -> None:
+        """Put a word on a disk that nobody uses."""
+
+    def read(self, path: Path) -> str: ...
 
     def kill_qemu(self, n: int, wish: DomainWish) -> None: ...
 
@@ -69,6 +78,15 @@ class SimulatedBench:
         path.touch()
         return path
 
+    def qcow2(self, name: str) -> Path:
+        return self.disk(name)
+
+    def write(self, path: Path, word: str) -> None:
+        self.world.contents.at(str(path)).now = word
+
+    def read(self, path: Path) -> str:
+        return self.world.contents.at(str(path)).now
+
     def kill_qemu(self, n: int, wish: DomainWish) -> None:
         self.hosts[n].crash(wish.vm)
 
@@ -101,6 +119,21 @@ class LibvirtBench:
         write_disk(path)
         return path
 
+    def qcow2(self, name: str) -> Path:
+        path = self.folder / f"{name}.qcow2"
+        raw = self.disk(name)
+        subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, path], check=True)
+        subprocess.run(["qemu-img", "resize", "-q", path, str(2 * MiB)], check=True)
+        return path
+
+    def write(self, path: Path, word: str) -> None:
+        _qemu_io(path, f"write -P {ord(word)} {MiB} 4096")
+
+    def read(self, path: Path) -> str:
+        """The word of one letter in the second mebibyte."""
+        said = _qemu_io(path, f"read -v {MiB} 512")
+        return bytes.fromhex(said.split(": ")[1].split("  ")[0])[:1].decode()
+
     def kill_qemu(self, n: int, wish: DomainWish) -> None:
         pid = self.hosts[n].qemu_pid(wish.name)
         assert pid is not None
@@ -108,6 +141,11 @@ class LibvirtBench:
 
     def end(self) -> None:
         pass
+
+
+def _qemu_io(path: Path, command: str) -> str:
+    words = ["qemu-io", "-f", "qcow2", "-c", command, str(path)]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
 @contextmanager

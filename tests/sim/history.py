@@ -28,6 +28,7 @@ from corral.model.node import Node
 from corral.model.operation import Operation
 from corral.model.pool import StoragePool, StoragePoolSpec
 from corral.model.resource import Resource
+from corral.model.snapshot import Snapshot, SnapshotPhase
 from corral.model.units import GiB
 from corral.model.vm import VM, DomainState, StopReason, VMPhase
 from corral.model.volume import Volume
@@ -384,7 +385,7 @@ class Sim:
             for id in node.host.domains:
                 if id not in vms or vms[id].status.node != node.id:
                     left.append(f"orphan domain {id} on {node.name}")
-        return left + self._orphans()
+        return left + self._orphans() + self._unsettled_snapshots()
 
     def _unsettled_vm(self, vm: VM) -> list[str]:
         if vm.deleting:
@@ -422,6 +423,26 @@ class Sim:
             left += [
                 f"orphan file {p}" for p in place.sizes if "/images/" not in p and p not in paths | seeds
             ]
+        return left
+
+    def _unsettled_snapshots(self) -> list[str]:
+        """Each that is ready is on all of its disks, and no disk has one that nobody knows."""
+        left: list[str] = []
+        snapshots = {r.id: r for r in self.watch.last.values() if isinstance(r, Snapshot)}
+        volumes = [r for r in self.watch.last.values() if isinstance(r, Volume)]
+        contents = self.world.contents.disks
+        for snapshot in snapshots.values():
+            if snapshot.status.phase not in (SnapshotPhase.READY, SnapshotPhase.FAILED):
+                left.append(f"snapshot {snapshot.name} is {snapshot.status.phase}: {snapshot.status.trouble}")
+        for volume in volumes:
+            pool = self.watch.last.get(volume.spec.pool)
+            path = volume_path(pool.spec.path, volume.id) if isinstance(pool, StoragePool) else ""
+            inside = set(contents[path].snapshots) if path in contents else set()
+            left += [f"{volume.name} has an orphan snapshot {id}" for id in sorted(inside - set(snapshots))]
+            ready = {
+                s.id for s in snapshots.values() if volume.id in s.spec.disks and s.status.phase == "ready"
+            }
+            left += [f"{volume.name} lacks snapshot {id}" for id in sorted(ready - inside)]
         return left
 
     def check_promises(self) -> None:

@@ -13,11 +13,13 @@ from random import Random
 from corral.errors import CorralError
 from corral.model.node import Node
 from corral.model.operation import Operation
+from corral.model.snapshot import Snapshot
 from corral.model.vm import VM
 from corral.server.core import ServerCore
 from corral.server.services.asking import Asking
 from corral.server.services.requests import (
     CloneVolume,
+    CreateSnapshot,
     CreateVM,
     CreateVolume,
     MigrateVM,
@@ -108,6 +110,7 @@ class Users:
         clone = CloneVolume(
             name=copy, pool=self.chance.choice(("", "shared")), linked=self.chance.random() < 0.5
         )
+        snapshot = CreateSnapshot(name=self.chance.choice("abc"), memory=self.chance.random() < 0.3)
         wishes: list[tuple[str, Call]] = [
             (f"create {vm}", lambda c, a: c.services.vms.create(ask, a)),
             (f"create {vm}", lambda c, a: c.services.vms.create(ask, a)),
@@ -120,6 +123,10 @@ class Users:
             (f"restart {vm}", lambda c, a: c.services.vms.restart(vm, a, force=force)),
             (f"delete {vm}", lambda c, a: c.services.vms.delete(vm, a)),
             (f"create-volume {volume}", lambda c, a: c.services.volumes.create(data, a)),
+            (f"snapshot {vm}", lambda c, a: c.services.snapshots.create(vm, snapshot, a)),
+            (f"snapshot {vm}", lambda c, a: c.services.snapshots.create(vm, snapshot, a)),
+            (f"revert {vm}", lambda c, a: c.services.snapshots.revert(_one_snapshot(c, pick), a)),
+            (f"delete-snapshot {vm}", lambda c, a: c.services.snapshots.delete(_one_snapshot(c, pick), a)),
             (f"clone {origin}", lambda c, a: c.services.volumes.clone(origin, clone, a)),
             (f"delete-volume {volume}", lambda c, a: c.services.volumes.delete(volume, a)),
             ("cancel one", lambda c, a: c.services.operations.cancel(_one_running(c, pick), a)),
@@ -131,6 +138,11 @@ class Users:
 def _one_running(core: ServerCore, pick: float) -> str:
     running = core.mirror.select(Operation, "phase", "running")
     return running[int(pick * len(running))].id if running else "op-none"
+
+
+def _one_snapshot(core: ServerCore, pick: float) -> str:
+    snapshots = core.mirror.list(Snapshot)
+    return snapshots[int(pick * len(snapshots))].id if snapshots else "snap-none"
 
 
 def _one_node(core: ServerCore, pick: float) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from corral.model.node import Node
 from corral.model.operation import OPERATION_STATE_NEXT, Operation
 from corral.model.resource import Resource
+from corral.model.snapshot import SNAPSHOT_PHASE_NEXT, Snapshot
 from corral.model.vm import VM, VM_PHASE_NEXT
 from corral.store.interface import Change, ChangeVerb
 
@@ -44,6 +45,10 @@ class StoreWatch:
                 self.violations.append(f"{new.name} went from {before} to {after}")
             if new.status.stint < old.status.stint:
                 self.violations.append(f"{new.name}: stint went back from {old.status.stint}")
+        if isinstance(old, Snapshot) and isinstance(new, Snapshot):
+            was, now = old.status.phase, new.status.phase
+            if was is not now and now not in SNAPSHOT_PHASE_NEXT[was]:
+                self.violations.append(f"{new.name} went from {was} to {now}")
         if isinstance(old, Operation) and isinstance(new, Operation):
             before_, after_ = old.status.state, new.status.state
             if before_ is not after_ and after_ not in OPERATION_STATE_NEXT[before_]:

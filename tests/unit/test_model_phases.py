@@ -11,6 +11,7 @@ import corral.model
 from corral.model.image import IMAGE_PHASE_NEXT, ImagePhase
 from corral.model.node import NODE_PHASE_NEXT, NodePhase
 from corral.model.operation import OPERATION_STATE_NEXT, OperationState
+from corral.model.snapshot import SNAPSHOT_PHASE_NEXT, SnapshotPhase
 from corral.model.vm import VM_PHASE_NEXT, VMPhase
 from corral.model.volume import VOLUME_PHASE_NEXT, VolumePhase
 
@@ -19,6 +20,13 @@ TABLES = [  # enum, table, first phase, phases that nothing leads out of
     pytest.param(VMPhase, VM_PHASE_NEXT, VMPhase.PENDING, {VMPhase.DELETING}, id="VM"),
     pytest.param(VolumePhase, VOLUME_PHASE_NEXT, VolumePhase.PENDING, {VolumePhase.DELETING}, id="Volume"),
     pytest.param(ImagePhase, IMAGE_PHASE_NEXT, ImagePhase.PENDING, {ImagePhase.DELETING}, id="Image"),
+    pytest.param(
+        SnapshotPhase,
+        SNAPSHOT_PHASE_NEXT,
+        SnapshotPhase.CREATING,
+        {SnapshotPhase.DELETING},
+        id="Snapshot",
+    ),
     pytest.param(NodePhase, NODE_PHASE_NEXT, NodePhase.JOINING, set(), id="Node"),
     pytest.param(
         OperationState,
@@ -63,5 +71,6 @@ def test_every_table_of_the_model_is_tested_here() -> None:
         "IMAGE_PHASE_NEXT",
         "NODE_PHASE_NEXT",
         "OPERATION_STATE_NEXT",
+        "SNAPSHOT_PHASE_NEXT",
     }
     assert names == tested

@@ -39,9 +39,12 @@ from corral.hypervisor.libvirt.identity import Identities, Identity, domain_uuid
 from corral.hypervisor.libvirt.migration import Route
 from corral.hypervisor.libvirt.moves import Moves
 from corral.hypervisor.libvirt.probe import Probe
+from corral.hypervisor.libvirt.snapshots import Snapshots
 from corral.hypervisor.libvirt.states import domain_state, stop_reason
 from corral.model.ids import VmId
+from corral.model.link import SnapshotAssignment
 from corral.model.node import Inventory
+from corral.model.snapshot import SnapshotReport
 from corral.model.vm import DomainState, Guest, StopReason
 
 T = TypeVar("T")
@@ -87,6 +90,7 @@ class LibvirtHypervisor:
         self._identities = Identities()
         self._subscribers = Subscribers()
         self._moves = Moves(self._connection, route or Route())
+        self._snapshots = Snapshots(self._connection, self._host)
         self._consoles: dict[str, SerialConsole] = {}  # by UUID
         self._never_ran: set[str] = (
             set()
@@ -291,6 +295,25 @@ class LibvirtHypervisor:
     ) -> T:
         """In the VM's own lane."""
         return await self._connection.call(domain_uuid(vm), what, work, pool=pool, timeout_s=timeout_s)
+
+    # ---- snapshots
+
+    async def see_snapshot(self, vm: VmId, wish: SnapshotAssignment) -> SnapshotReport:
+        return await self._snapshots.see(vm, wish)
+
+    async def take_snapshot(self, vm: VmId, wish: SnapshotAssignment) -> SnapshotReport:
+        return await self._snapshots.take(vm, wish)
+
+    async def drop_snapshot(self, vm: VmId, wish: SnapshotAssignment) -> None:
+        await self._snapshots.drop(vm, wish)
+
+    async def revert(self, vm: VmId, wish: SnapshotAssignment) -> None:
+        await self._snapshots.revert(vm, wish)
+
+    async def start_from(self, vm: VmId, wish: SnapshotAssignment) -> None:
+        await self._snapshots.start_from(vm, wish)
+        self._never_ran.discard(domain_uuid(vm))
+        self._spawn(self._snapshots.set_time(vm))
 
     # ---- live migration
 

@@ -15,14 +15,19 @@ from corral.hypervisor.interface import (
     DomainWish,
     HypervisorFailed,
     HypervisorGone,
+    MemoryNotLoaded,
     MigrationFailed,
     MigrationProgress,
+    SnapshotFailed,
 )
 from corral.hypervisor.simulated.console import SimulatedConsole
 from corral.hypervisor.simulated.migration import begin_migration
+from corral.hypervisor.simulated.snapshots import each, paths, refuse_raw
 from corral.hypervisor.simulated.world import Held, SimulatedHost
 from corral.model.ids import VmId
+from corral.model.link import SnapshotAssignment
 from corral.model.node import Accelerator, CpuInfo, Inventory, NumaCell
+from corral.model.snapshot import SnapshotReport, SnapshotState
 from corral.model.vm import DomainState, Guest, StopReason
 
 
@@ -140,6 +145,57 @@ class SimulatedHypervisor:
         await self._call("cancel_migration")
         if job := self.host.jobs.get(vm):
             job.cancelled = True
+
+    async def see_snapshot(self, vm: VmId, wish: SnapshotAssignment) -> SnapshotReport:
+        await self._call("see_snapshot")
+        return self._world.contents.see(wish)
+
+    async def take_snapshot(self, vm: VmId, wish: SnapshotAssignment) -> SnapshotReport:
+        await self._call("take_snapshot", self._world.pace.start if wish.memory else (0.01, 0.05))
+        self._check_disks(wish)
+        contents, runs = self._world.contents, self.host.runs(vm)
+        if wish.memory and not runs:
+            raise SnapshotFailed(f"{vm} does not run, so it has no memory to keep", vm=vm)
+        if contents.see(wish).state is SnapshotState.READY:
+            return contents.see(wish)
+        if runs:
+            for path in paths(wish):
+                contents.take(wish, path)
+        else:
+            await each(contents.take, wish, self._faults.strike)
+        await self._faults.strike("hypervisor.take_snapshot.end")
+        return replace(contents.see(wish), frozen=wish.freeze and runs and not wish.memory)
+
+    async def drop_snapshot(self, vm: VmId, wish: SnapshotAssignment) -> None:
+        await self._call("drop_snapshot")
+        await each(self._world.contents.drop, wish, self._faults.strike)
+
+    async def revert(self, vm: VmId, wish: SnapshotAssignment) -> None:
+        await self._call("revert")
+        self._check_disks(wish)
+        if self.host.runs(vm):
+            raise SnapshotFailed(f"{vm} runs: its disks can't be put back", vm=vm)
+        await each(self._world.contents.revert, wish, self._faults.strike)
+        await self._faults.strike("hypervisor.revert.end")
+
+    async def start_from(self, vm: VmId, wish: SnapshotAssignment) -> None:
+        await self._call("start_from", self._world.pace.start)
+        held, contents = self._held(vm), self._world.contents
+        if held.domain.state is not DomainState.STOPPED:
+            return
+        if not contents.see(wish).memory_bytes:
+            raise MemoryNotLoaded(f"{wish.snapshot} holds no memory", snapshot=wish.snapshot)
+        self._check_room(held.wish)
+        self.host.begin(vm)
+        for path in paths(wish):
+            contents.revert(wish, path)
+        await self._faults.strike("hypervisor.start_from.end")
+
+    def _check_disks(self, wish: SnapshotAssignment) -> None:
+        refuse_raw(wish.disks)
+        missing = next((path for path in paths(wish) if not self._file_exists(path)), None)
+        if missing:
+            raise SnapshotFailed(f"{missing} is not there", path=missing)
 
     async def guest(self, vm: VmId) -> Guest:
         await self._call("guest")

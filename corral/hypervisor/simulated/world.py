@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from corral.clock import Clock
 from corral.hypervisor.interface import Domain, DomainEvent, DomainWish, MigrationProgress
 from corral.hypervisor.simulated.console import SimulatedConsole
+from corral.hypervisor.simulated.snapshots import Contents
 from corral.model.ids import VmId
 from corral.model.units import GiB
 from corral.model.vm import DomainState, StopReason
@@ -76,6 +77,7 @@ class World:
     clock: Clock
     pace: Pace = Pace()
     hosts: "dict[str, SimulatedHost]" = field(default_factory=dict)
+    contents: Contents = field(default_factory=Contents)
     _cut: set[frozenset[str]] = field(default_factory=set)
     _tasks: "dict[asyncio.Task[None], None]" = field(default_factory=dict)
     _context: Context = field(default_factory=copy_context)
@@ -220,6 +222,8 @@ class SimulatedHost:
         held.running = Running(world.clock.monotonic_s(), world.between(world.pace.guest_boot), deaf)
         held.domain = replace(held.domain, state=DomainState.RUNNING, reason=StopReason.NONE)
         self.starts += 1
+        for disk in held.wish.disks:
+            world.contents.write(disk.path)
         self.tell(vm, "started")
 
     async def guest_stops(self, vm: VmId, running: Running) -> None:

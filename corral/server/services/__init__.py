@@ -8,6 +8,7 @@ Start here     vms.py
 from corral.server.services.base import Desk
 from corral.server.services.manifests import Manifests
 from corral.server.services.operations import Operations
+from corral.server.services.snapshots import Snapshots
 from corral.server.services.things import Images, Networks, Nodes, Pools
 from corral.server.services.tokens import Tokens
 from corral.server.services.vms import VMs
@@ -21,6 +22,7 @@ class Services:
         self.desk = desk
         self.vms = VMs(desk)
         self.volumes = Volumes(desk)
+        self.snapshots = Snapshots(desk)
         self.images = Images(desk)
         self.pools = Pools(desk)
         self.networks = Networks(desk)

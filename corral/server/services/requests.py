@@ -58,6 +58,16 @@ class MigrateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     target: str = ""  # node; empty: the scheduler chooses
 
 
+class CreateSnapshot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /vms/{vm}/snapshots."""
+
+    name: str  # after the VM's: VM.NAME
+    labels: dict[str, str] = {}
+    memory: bool = False  # of a running VM: it goes on from there when it is reverted
+    freeze: bool = True  # have the guest's agent put file systems to rest, if it is there
+    description: str = ""
+
+
 class CreateVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of POST /volumes."""
 

@@ -25,6 +25,7 @@ from corral.server.services.base import Change, Desk, check_labels, check_name
 from corral.server.services.disks import new_volumes
 from corral.server.services.nics import Addresses, new_ports
 from corral.server.services.requests import CreateVM, MigrateVM, UpdateVM
+from corral.server.services.snapshots import refuse_keeping_volumes, refuse_migration
 from corral.store.interface import Put, Write
 
 CLEAN_UP = "corral.dev/vm"  # finalizer: domain, volumes and ports go first
@@ -196,6 +197,7 @@ class VMs:
     def _migrate(self, vm: VM, ask: MigrateVM) -> Change:
         if not (vm.spec.running and _runs(vm)):
             raise NotRunning(vm)
+        refuse_migration(vm, self.mirror)
         target = self.mirror.find(Node, ask.target) if ask.target else None
         if target and target.id == vm.status.node:
             raise Invalid("target", ask.target, "another node than the VM's own")
@@ -213,6 +215,7 @@ class VMs:
         writes: list[Write] = [Put(gone)]
         expect = {vm.id: vm.revision}
         if keep_volumes:
+            refuse_keeping_volumes(vm, self.mirror)
             for volume in self.mirror.select(Volume, "vm", vm.id):
                 writes.append(
                     Put(

@@ -16,6 +16,7 @@ from corral.model.ids import NodeId, VolumeId
 from corral.model.node import Node
 from corral.model.operation import Operation
 from corral.model.pool import StoragePool
+from corral.model.snapshot import Snapshot
 from corral.model.units import MiB
 from corral.model.vm import VM, VMPhase
 from corral.model.volume import Volume, VolumePhase, VolumeSource
@@ -110,6 +111,8 @@ class Volumes(Things):
     def _delete(self, volume: Volume) -> Change:
         if users := users_of(volume, self.mirror):
             raise InUse("Volume", volume.name, f"VM {users[0].name}")
+        if snapshots := self.mirror.select(Snapshot, "volume", volume.id):
+            raise InUse("Volume", volume.name, f"Snapshot {snapshots[0].name}")
         if copies := copies_of(volume, self.mirror):
             raise InUse("Volume", volume.name, f"volume {copies[0].name}, which is being copied from it")
         return self._going(volume)

@@ -160,6 +160,7 @@ async def test_hashes_of_secrets_are_shown_to_nobody(world: World) -> None:
 async def test_only_kinds_with_routes_can_be_seen(world: World) -> None:
     assert {k.__name__: r for k, r in VISIBLE.items()} == {
         "Node": Role.VIEWER,
+        "Snapshot": Role.VIEWER,
         "VM": Role.VIEWER,
         "Volume": Role.VIEWER,
         "Image": Role.VIEWER,

@@ -1,0 +1,73 @@
+"""Routes of snapshots."""
+
+from litestar import delete, patch, post
+from litestar.params import FromPath
+
+from corral.errors import InUse, Invalid, NameTaken, NotFound, PreconditionFailed
+from corral.model.operation import Operation
+from corral.model.snapshot import Snapshot
+from corral.server.http.about import CHANGING, CHANGING_ONE, about
+from corral.server.http.answers import Answer
+from corral.server.http.api import api_of
+from corral.server.http.changing import Nothing, accepted, hear
+from corral.server.http.queries import ApiRequest
+from corral.server.http.reading import reading
+from corral.server.services.requests import CreateSnapshot, UpdateLabels
+from corral.server.services.snapshots import NotNow, OtherHardware, SnapshotNotReady, TooManySnapshots
+
+EXAMPLES = {
+    "of the disks": {"name": "before-upgrade", "description": "packages of November"},
+    "with memory": {"name": "at-login", "memory": True},
+}
+
+
+@post("/vms/{vm:str}/snapshots", **about("Snapshots", body=CreateSnapshot, examples=EXAMPLES, answers=Operation,
+                                         status=202, parameters=CHANGING,
+                                         errors=(Invalid, NotFound, NameTaken, NotNow, TooManySnapshots)))  # fmt: skip
+async def create_snapshot(request: ApiRequest, vm: FromPath[str]) -> Answer:
+    """Take a snapshot of a VM's disks at one moment, running or not; with its memory if it runs.
+
+    It is called VM.NAME. A running guest has its file systems at rest meanwhile if its agent answers; saving memory
+    holds the guest up for as long as writing it takes.
+    """
+    ask, asking, _ = await hear(request, CreateSnapshot)
+    return accepted(await api_of(request).services.snapshots.create(vm, ask, asking), asking)
+
+
+@post("/snapshots/{snap:str}/revert", **about("Snapshots", answers=Operation, status=202, parameters=CHANGING,
+                                              errors=(NotFound, NotNow, SnapshotNotReady, OtherHardware)))  # fmt: skip
+async def revert_to_snapshot(request: ApiRequest, snap: FromPath[str]) -> Answer:
+    """Put the VM's disks back to a snapshot: what was written since is lost, unless another snapshot holds it.
+
+    A running guest loses its power for it and is started again; from the saved memory, if the snapshot has some.
+    """
+    _, asking, _ = await hear(request, Nothing)
+    return accepted(await api_of(request).services.snapshots.revert(snap, asking), asking)
+
+
+@patch("/snapshots/{snap:str}", **about("Snapshots", body=UpdateLabels,
+                                        examples={"label it": {"labels": {"keep": "yes"}}}, answers=Operation,
+                                        status=202, parameters=CHANGING_ONE,
+                                        errors=(Invalid, NotFound, PreconditionFailed)))  # fmt: skip
+async def update_snapshot(request: ApiRequest, snap: FromPath[str]) -> Answer:
+    """Replace a snapshot's labels."""
+    ask, asking, _ = await hear(request, UpdateLabels)
+    return accepted(await api_of(request).services.snapshots.update(snap, ask, asking), asking)
+
+
+@delete("/snapshots/{snap:str}", status_code=202, **about("Snapshots", answers=Operation, status=202,
+                                                          parameters=CHANGING_ONE,
+                                                          errors=(NotFound, PreconditionFailed, InUse, NotNow)))  # fmt: skip
+async def delete_snapshot(request: ApiRequest, snap: FromPath[str]) -> Answer:
+    """Delete a snapshot, anywhere in the tree: the VM and the other snapshots lose nothing."""
+    _, asking, _ = await hear(request, Nothing)
+    return accepted(await api_of(request).services.snapshots.delete(snap, asking), asking)
+
+
+ROUTES = [
+    *reading(Snapshot, tag="Snapshots"),
+    create_snapshot,
+    revert_to_snapshot,
+    update_snapshot,
+    delete_snapshot,
+]
