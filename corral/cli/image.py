@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -70,29 +71,49 @@ def show(image: ImageName, output: OutputOption = Output.TABLE) -> None:
 
 @commands.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A qcow2 or raw disk image.")],
-    name: Annotated[str, typer.Option("--name", help="Default: the file's name without its ending.")] = "",
+    first: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="Of the image; the same as --name. May be left out.")
+    ],
+    second: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A disk image: a file here, or an http or https URL.")
+    ] = "",
+    name: Annotated[
+        str, typer.Option("--name", help="Also FAMILY:VERSION. Default: the file's name without its ending.")
+    ] = "",
     sha256: Annotated[
         str, typer.Option("--sha256", help="Refuse the file if this is not its checksum.")
     ] = "",
     format: Annotated[
-        str, typer.Option("--format", help="qcow2 or raw. Default: what the file looks like.")
+        str, typer.Option("--format", help="qcow2, raw, vmdk, vhdx, vdi, vpc. Default: what it looks like.")
     ] = "",
     os: Annotated[str, typer.Option("--os", help="For people: what is installed in it.")] = "",
     label: LabelsOption = None,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Import an image from a file; server and file are compared by checksum.
+    """Import an image from a file, or have the server fetch it from a URL; checksums are compared.
 
-    Example: corral image import debian-12.qcow2 --name debian
+    vmdk, vhdx, vdi and vpc disks become qcow2. FAMILY:VERSION makes a version: `--image FAMILY` takes the newest.
+
+    Example: corral image import debian:12.5 https://cloud.debian.org/image.qcow2 --sha256 9f86d081…
     """
+    source, name = (second, first) if second else (first, name)
+    fields = {"sha256": sha256, "format": format, "os": os}
+    if source.startswith(("http://", "https://")):
+        with connect() as client:
+            name = name or _name_of(Path(urlsplit(source).path))
+            operation = client.images.create(name=name, url=source, labels=labels_of(label), **fields)
+            finish(client, [operation], output, wait=wait, timeout=timeout)
+    else:
+        _upload(name or _name_of(Path(source)), Path(source), labels_of(label), fields, output)
+
+
+def _upload(name: str, file: Path, labels: dict[str, str], fields: dict[str, str], output: Output) -> None:
     from corral.model.units import format_size
 
-    name = name or _name_of(file)
     with connect() as client, _progress() as progress:
-        image = client.images.upload(
-            name, file, sha256=sha256, format=format, os=os, labels=labels_of(label), progress=progress
-        )
+        image = client.images.upload(name, file, labels=labels, progress=progress, **fields)
     sizes = f"{format_size(image.status.size_bytes)}, {format_size(image.status.virtual_bytes)} for a guest"
     if output in (Output.TABLE, Output.WIDE):
         typer.echo(f"Image {image.name}: {image.status.phase} ({image.status.format}, {sizes})")

@@ -51,6 +51,15 @@ NameOption = Annotated[
         help="Name or address under which others reach it. Repeatable.",
     ),
 ]
+ImageNetworkOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image-network",
+        envvar="CORRAL_IMAGE_NETWORKS",
+        metavar="CIDR",
+        help="Private network from which images may be imported by URL. Repeatable. Default: public addresses only.",
+    ),
+]
 ContextOption = Annotated[
     str, typer.Option("--context", help="CLI context that the first start writes; '' for none.")
 ]
@@ -115,6 +124,7 @@ def run(
     link: LinkOption = "0.0.0.0:8441",
     join: JoinOption = "0.0.0.0:8442",
     name: NameOption = None,
+    image_network: ImageNetworkOption = None,
     context: ContextOption = "local",
 ) -> None:
     """Run the server in the foreground until SIGTERM or Ctrl-C; the first start does `init` too.
@@ -123,14 +133,26 @@ def run(
     """
     from corral.server.main import main
 
-    main(_config(data_dir, http, link, join, name, context))
+    main(_config(data_dir, http, link, join, name, context, image_network))
 
 
 def _config(
-    data_dir: Path, http: str, link: str, join: str, names: list[str] | None, context: str
+    data_dir: Path,
+    http: str,
+    link: str,
+    join: str,
+    names: list[str] | None,
+    context: str,
+    image_networks: list[str] | None = None,
 ) -> "ServerConfig":
     from corral.server.config import ServerConfig
 
     return ServerConfig(
-        data_dir=data_dir, http=http, link=link, join=join, names=tuple(names or ()), context=context
+        data_dir=data_dir,
+        http=http,
+        link=link,
+        join=join,
+        names=tuple(names or ()),
+        context=context,
+        image_networks=tuple(image_networks or ()),
     )

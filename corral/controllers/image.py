@@ -1,4 +1,4 @@
-"""Image controller: takes an image's copies out of the pools, then its bytes off the server."""
+"""Image controller: has images with a URL fetched; takes an image's copies out of the pools, then its bytes off the server."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
@@ -9,6 +9,9 @@ from corral.model.image import Image, ImageCopy, ImagePhase
 from corral.model.volume import ObjectState
 from corral.store.interface import Change, Remove
 from corral.store.mirror import Mirror
+
+UNDER_WAY = (ImagePhase.PENDING, ImagePhase.IMPORTING)
+LOOK_S = 30.0  # an import that met a bug is begun again
 
 
 def copies_left(image: Image, mirror: Mirror) -> dict[str, ImageCopy]:
@@ -28,9 +31,15 @@ class ImageController(Seat):
     name = "image"
     workers = 2
 
-    def __init__(self, desk: LeaderDesk, forget: Callable[[str], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self,
+        desk: LeaderDesk,
+        forget: Callable[[str], Awaitable[None]] | None = None,
+        fetch: Callable[[str], None] | None = None,
+    ) -> None:
         super().__init__(desk)
         self.forget = forget  # removes the server's own bytes
+        self.fetch = fetch  # sees that an image with a URL is fetched
 
     def all_keys(self) -> Iterable[str]:
         return [i.id for i in self.mirror.list(Image)]
@@ -41,7 +50,12 @@ class ImageController(Seat):
 
     async def reconcile(self, key: str) -> float | None:
         image = self.mirror.get(key)
-        if not isinstance(image, Image) or not image.deleting:
+        if not isinstance(image, Image):
+            return None
+        if not image.deleting:
+            if self.fetch and image.spec.url and image.status.phase in UNDER_WAY:
+                self.fetch(image.id)
+                return LOOK_S
             return None
         copies = copies_left(image, self.mirror)
         if not copies:

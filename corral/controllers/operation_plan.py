@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from corral.errors import DeadlinePassed
+from corral.model.image import Image, ImagePhase
 from corral.model.network import Network
 from corral.model.node import NetworkOnNode, Node, PoolOnNode
 from corral.model.operation import Operation, OperationState, OperationStatus, Step, Verb
@@ -74,6 +75,8 @@ def _verdict(op: Operation, target: Resource | None, nodes: tuple[Node, ...]) ->
             return _volume(op, volume)
         case Snapshot() as snapshot:
             return _snapshot(op, snapshot)
+        case Image() as image if op.spec.verb is Verb.CREATE:
+            return _image(image)
         case StoragePool():
             return _on_nodes(op, [(n, n.status.pools.get(target.id)) for n in nodes])
         case Network():
@@ -242,6 +245,17 @@ def _snapshot(op: Operation, snapshot: Snapshot) -> Verdict:
     if op.spec.verb is not Verb.CREATE or status.phase is SnapshotPhase.READY:
         return DONE
     return Verdict(step="take it", progress=0.3, waiting_for="the VM's node")
+
+
+def _image(image: Image) -> Verdict:
+    """An import ends when the image can be used; one that is only to be uploaded has ended before."""
+    status = image.status
+    match status.phase:
+        case ImagePhase.READY:
+            return DONE
+        case ImagePhase.FAILED:
+            return Verdict(state=OperationState.FAILED, step=status.step, error=status.trouble)
+    return Verdict(step=status.step, progress=status.progress, waiting_for=status.waiting_for)
 
 
 def _on_nodes(op: Operation, seen: list[tuple[Node, PoolOnNode | NetworkOnNode | None]]) -> Verdict:

@@ -13,13 +13,15 @@ from corral.model.volume import ObjectReport
 
 class ImagePhase(StrEnum):
     PENDING = "pending"  # its bytes have not been uploaded yet
+    IMPORTING = "importing"  # the server fetches, checks or converts them
     READY = "ready"
     FAILED = "failed"  # what was uploaded is not what was promised
     DELETING = "deleting"
 
 
 IMAGE_PHASE_NEXT: Final[Mapping[ImagePhase, frozenset[ImagePhase]]] = {
-    ImagePhase.PENDING: frozenset({ImagePhase.READY, ImagePhase.FAILED, ImagePhase.DELETING}),
+    ImagePhase.PENDING: frozenset(ImagePhase) - {ImagePhase.PENDING},
+    ImagePhase.IMPORTING: frozenset({ImagePhase.READY, ImagePhase.FAILED, ImagePhase.DELETING}),
     ImagePhase.READY: frozenset({ImagePhase.DELETING}),
     ImagePhase.FAILED: frozenset({ImagePhase.READY, ImagePhase.DELETING}),  # uploaded again
     ImagePhase.DELETING: frozenset(),
@@ -28,8 +30,9 @@ IMAGE_PHASE_NEXT: Final[Mapping[ImagePhase, frozenset[ImagePhase]]] = {
 
 class ImageSpec(Struct, frozen=True, kw_only=True):
     sha256: str = ""  # promised by whoever uploads it, hexadecimal; empty: not promised
-    format: str = ""  # promised format, raw or qcow2; empty: as sniffed
+    format: str = ""  # promised format: raw, qcow2, or one that is converted; empty: as sniffed
     os: str = ""  # for people
+    url: str = ""  # the server fetches it from there; empty: it is uploaded
 
 
 class ImageStatus(Struct, frozen=True, kw_only=True):
@@ -38,6 +41,10 @@ class ImageStatus(Struct, frozen=True, kw_only=True):
     size_bytes: int = 0  # of the file
     virtual_bytes: int = 0  # as a guest sees it: a volume on it is at least this large
     sha256: str = ""
+    converted_from: str = ""  # the format in which it came: vmdk, vhdx, vdi, vpc; empty: as it is
+    step: str = ""  # importing: download, check, convert
+    progress: float = 0.0  # importing: 0 to 1
+    waiting_for: str = ""  # importing: in words
     copies: dict[str, "ImageCopy"] = {}  # by "PoolId" (shared) or "PoolId@NodeId" (local)
     trouble: Trouble | None = None
     since: float = 0.0
@@ -51,6 +58,10 @@ class ImageCopy(Struct, frozen=True, kw_only=True):
     report: ObjectReport | None = None
 
 
+VERSION = ":"  # a name with it is a version of a family: debian:12.5
+LATEST = "latest"  # no version of its own: the newest that is ready
+
+
 class Image(Resource, frozen=True, kw_only=True, tag="Image"):
     """A disk image to make volumes from."""
 
@@ -60,3 +71,8 @@ class Image(Resource, frozen=True, kw_only=True, tag="Image"):
 
     spec: ImageSpec = ImageSpec()
     status: ImageStatus = ImageStatus()
+
+    @property
+    def family(self) -> str:
+        """What its versions have in common; of an image without versions, its name."""
+        return self.name.partition(VERSION)[0]

@@ -57,6 +57,7 @@ class ServerCore:
         self.services = Services(Desk(store, self.mirror, clock, secret_key=secret_key))
         self.leading = False
         self.forget_image: Callable[[str], Awaitable[None]] | None = None
+        self.fetch_image: Callable[[str], None] | None = None
         self.tasks: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
@@ -115,7 +116,7 @@ class ServerCore:
             VmController(desk),
             VolumeController(desk),
             SnapshotController(desk),
-            ImageController(desk, self.forget_image),
+            ImageController(desk, self.forget_image, self.fetch_image),
             OperationController(desk),
             Janitor(desk),
         ]

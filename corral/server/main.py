@@ -27,11 +27,13 @@ from corral.server.admission import Admission
 from corral.server.config import ServerConfig
 from corral.server.consoles import Consoles
 from corral.server.core import ServerCore
+from corral.server.fetching import Whereabouts
 from corral.server.first_start import first_token
 from corral.server.grpc_link import LinkServer, NodeLink
 from corral.server.http.app import build
 from corral.server.http.serve import serve
 from corral.server.images import ImageStore
+from corral.server.importing import Imports
 from corral.server.joining import JoinTokens
 from corral.server.network import certificate_names, is_loopback, reached_at, split
 from corral.server.pki import Authority, Identity, covers
@@ -124,7 +126,9 @@ async def _core(config: ServerConfig, clock: Clock, stack: AsyncExitStack) -> tu
     )
     core.consoles = Consoles(core.mirror, core.hub, clock)
     core.image_store = ImageStore(config.data_dir / "images", core.services.desk)
-    core.forget_image = core.image_store.forget
+    imports = Imports(core.image_store, Whereabouts.of(config.image_networks))
+    core.forget_image, core.fetch_image = imports.forget, imports.begin
+    stack.push_async_callback(imports.close)
     await core.start()
     stack.push_async_callback(core.stop)
     await core.image_store.sweep()

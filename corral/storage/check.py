@@ -1,6 +1,6 @@
-"""Check: a second look at a qcow2, at the tables behind its header, by qemu-img with a leash on.
+"""Check: a second look at a disk image, at the tables behind its header, by qemu-img with a leash on.
 
-Always true    the file's header was accepted by qcow2.check() before: QEMU opens nothing but this file
+Always true    the file's header was accepted by qcow2.check() or foreign.refuse_others() before: QEMU opens nothing but this file
 """
 
 import json
@@ -12,16 +12,22 @@ from corral.storage.interface import BadImage, StorageFailed
 
 DEADLINE_S: Final = 120.0
 LEASH: Final = ("prlimit", "--cpu=60", "--as=2147483648")  # tables made to make it work for ever end here
-SOUND, LEAKS, CORRUPT = 0, 3, 2  # exit codes; leaks only waste room
+BROKEN: Final = ("qemu-img: Could not open", "qemu-img: Check failed: Invalid argument")
+SOUND, LEAKS, CORRUPT, UNCHECKED = (
+    0,
+    3,
+    2,
+    63,
+)  # exit codes; leaks only waste room; some formats have no check
 
 
-async def check_tables(path: Path, qemu_img: str = "qemu-img") -> None:
+async def check_tables(path: Path, qemu_img: str = "qemu-img", format: str = "qcow2") -> None:
     """Follow every table to its end. raises BadImage: truncated or corrupt; StorageFailed: it can't be checked"""
-    words = (*LEASH, qemu_img, "check", "-f", "qcow2", "--output=json", str(path))
+    words = (*LEASH, qemu_img, "check", "-f", format, "--output=json", str(path))
     ran = await command.run(*words, deadline_s=DEADLINE_S, failed=StorageFailed, package="qemu-utils")
-    if ran.code in (SOUND, LEAKS):
+    if ran.code in (SOUND, LEAKS, UNCHECKED):
         return
-    if ran.code != CORRUPT and not ran.errors.startswith("qemu-img: Could not open"):
+    if ran.code != CORRUPT and not any(words in ran.errors for words in BROKEN):
         raise StorageFailed(
             f"qemu-img could not check the image: {ran.last_words}",
             hint="Is qemu-utils installed on the server?",

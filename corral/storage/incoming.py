@@ -24,6 +24,7 @@ from corral.storage.lane import WRITE_S, Lane
 
 T = TypeVar("T")
 ZEROS: Final = bytes(64 * 1024)
+READ_BYTES: Final = 4 * 1024 * 1024
 
 
 class Arrived(Struct, frozen=True, kw_only=True):
@@ -96,3 +97,17 @@ class Incoming:
         self._file.truncate(self._size_bytes)
         self._file.flush()
         os.fsync(self._file.fileno())
+
+
+async def measured(path: Path, lane: Lane) -> Arrived:
+    """A file that is there already, read from its first byte to its last. raises StorageFailed"""
+    digest, header, size = sha256(), b"", 0
+    file = await lane.run(lambda: path.open("rb"), "an image")
+    try:
+        while chunk := await lane.run(lambda: file.read(READ_BYTES), "an image", deadline_s=WRITE_S):
+            await lane.run(partial(digest.update, chunk), "an image")
+            header += chunk[: sniff.HEADER_BYTES - len(header)]
+            size += len(chunk)
+    finally:
+        file.close()
+    return Arrived(size_bytes=size, sha256=digest.hexdigest(), header=header)

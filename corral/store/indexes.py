@@ -77,6 +77,7 @@ declare(
 )
 declare(
     Image,
+    family=lambda image: (image.family,),
     node=lambda image: [copy.node for copy in image.status.copies.values()],
     pool=lambda image: [copy.pool for copy in image.status.copies.values()],
 )

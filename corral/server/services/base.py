@@ -20,7 +20,7 @@ from corral.clock import Clock, new_id, new_secret
 from corral.errors import Conflict, CorralError, Invalid, NameTaken, PreconditionFailed, Unavailable
 from corral.model.operation import Operation, OperationSpec, OperationState, OperationStatus, Verb
 from corral.model.request import RequestRecord, RequestSpec
-from corral.model.resource import Resource, encode
+from corral.model.resource import Resource, Trouble, encode
 from corral.server.services.asking import Asking
 from corral.store.interface import Put, Store, Write
 from corral.store.mirror import Mirror
@@ -46,6 +46,7 @@ class Change(Struct, frozen=True, kw_only=True):
     verb: Verb
     boot: int = 0
     done: bool = False  # the change is all there is to it: the operation ends at once
+    failed: Trouble | None = None  # the operation ends at once, and not well
     deadline_s: float = 600.0
     operation_id: str = ""  # where the change itself has to name it
 
@@ -109,7 +110,11 @@ class Desk:
 
     def _operation(self, change: Change, asking: Asking) -> Operation:
         now_s, id = self.clock.now_s(), change.operation_id or new_id("op", self.clock)
-        done = OperationStatus(state=OperationState.SUCCEEDED, progress=1.0, ended_at=now_s)
+        status = OperationStatus()
+        if change.failed:
+            status = OperationStatus(state=OperationState.FAILED, error=change.failed, ended_at=now_s)
+        elif change.done or asking.dry_run:
+            status = OperationStatus(state=OperationState.SUCCEEDED, progress=1.0, ended_at=now_s)
         return Operation(
             id=id,
             name=id,
@@ -124,7 +129,7 @@ class Desk:
                 request_id=asking.request_id,
                 deadline_s=change.deadline_s,
             ),
-            status=done if change.done or asking.dry_run else OperationStatus(),
+            status=status,
         )
 
     def record(self, answer: Resource, asking: Asking, *, status: int) -> RequestRecord:

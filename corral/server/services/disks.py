@@ -7,7 +7,7 @@ import msgspec
 from corral.clock import Clock, new_id
 from corral.errors import CorralError, InUse, Invalid
 from corral.model.ids import ImageId, PoolId, VmId, VolumeId
-from corral.model.image import Image, ImagePhase
+from corral.model.image import LATEST, VERSION, Image, ImagePhase
 from corral.model.pool import StoragePool
 from corral.model.units import GiB, KiB, parse_size
 from corral.model.vm import VM, Disk
@@ -93,10 +93,21 @@ def plan_volume(
 
 
 def usable_image(name: str, mirror: Mirror) -> Image:
-    image = mirror.find(Image, name)
+    """By id or name; FAMILY and FAMILY:latest mean its newest version. raises NotFound, ImageNotReady"""
+    image = newest_version(name, mirror) or mirror.find(Image, name)
     if image.status.phase is not ImagePhase.READY or image.deleting:
         raise ImageNotReady(image)
     return image
+
+
+def newest_version(name: str, mirror: Mirror) -> Image | None:
+    """The newest version that is ready of the family; None: no family is meant, or none of it is ready."""
+    family = name.removesuffix(VERSION + LATEST)
+    if VERSION in family or (family == name and mirror.named(Image, name)):
+        return None
+    versions = [i for i in mirror.select(Image, "family", family) if i.status.phase is ImagePhase.READY]
+    usable = [i for i in versions if VERSION in i.name and not i.deleting]
+    return max(usable, key=lambda image: (image.created_at, image.id), default=None)
 
 
 def the_pool(name: str, mirror: Mirror, field: str) -> StoragePool:

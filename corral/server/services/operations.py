@@ -3,6 +3,7 @@
 import msgspec
 
 from corral.errors import CorralError
+from corral.model.image import Image
 from corral.model.operation import Operation, Verb
 from corral.model.resource import Resource
 from corral.model.vm import VM
@@ -55,7 +56,7 @@ class Operations:
                 return None
             raise NotCancellable(operation, "can't be cancelled")
         match verb, target:
-            case Verb.CREATE, VM() | Volume():
+            case Verb.CREATE, VM() | Volume() | Image():
                 return target.having(deleted_at=self.clock.now_s(), generation=target.generation + 1)
             case Verb.START, VM():
                 spec = msgspec.structs.replace(target.spec, running=False)

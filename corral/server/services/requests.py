@@ -91,7 +91,7 @@ class CloneVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class CreateImage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of POST /images; the bytes follow by PUT /images/{image}/content."""
+    """Body of POST /images; the bytes follow by PUT /images/{image}/content, or are fetched from a URL."""
 
     name: str
     project: str = "default"
@@ -99,6 +99,7 @@ class CreateImage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     sha256: str = ""
     format: str = ""
     os: str = ""
+    url: str = ""  # the server fetches the bytes from there; http or https
 
 
 class CreatePool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""Images, pools, networks, nodes: what users can ask for about them."""
+"""Pools, networks, nodes: what users can ask for about them."""
 
 from ipaddress import IPv4Address, ip_network
 from typing import TypeVar
@@ -9,7 +9,6 @@ from msgspec import UNSET
 from corral.clock import new_id
 from corral.errors import CorralError, InUse, Invalid
 from corral.model.ids import NodeId
-from corral.model.image import Image, ImageSpec
 from corral.model.network import Network, NetworkSpec, Subnet
 from corral.model.node import Node
 from corral.model.operation import Operation, Verb
@@ -21,7 +20,6 @@ from corral.model.volume import Volume
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, Desk, check_labels, check_name
 from corral.server.services.requests import (
-    CreateImage,
     CreateNetwork,
     CreatePool,
     UpdateLabels,
@@ -77,43 +75,6 @@ class Things:
         return Change(
             target=old, writes=(Remove(old.id),), expect={old.id: old.revision}, verb=Verb.DELETE, done=True
         )
-
-
-class Images(Things):
-    """Requests about images; their content arrives at server/images.py."""
-
-    async def create(self, ask: CreateImage, asking: Asking) -> Operation:
-        return await self.desk.submit(asking, lambda: self._create(ask))
-
-    async def update(self, image: str, ask: UpdateLabels, asking: Asking) -> Operation:
-        return await self.desk.submit(
-            asking, lambda: self._relabel(self.mirror.find(Image, image), ask.labels)
-        )
-
-    async def delete(self, image: str, asking: Asking) -> Operation:
-        return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(Image, image)))
-
-    def _create(self, ask: CreateImage) -> Change:
-        sha256 = ask.sha256.lower()
-        if sha256 and (len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef")):
-            raise Invalid("sha256", ask.sha256, "64 hexadecimal digits")
-        if ask.format not in ("", "raw", "qcow2"):
-            raise Invalid("format", ask.format, "raw or qcow2")
-        image = Image(
-            id=new_id("img", self.clock),
-            name=ask.name,
-            project=ask.project,
-            labels=ask.labels,
-            created_at=self.clock.now_s(),
-            finalizers=("corral.dev/image",),
-            spec=ImageSpec(sha256=sha256, format=ask.format, os=ask.os),
-        )
-        return self._new(image, done=True)
-
-    def _delete(self, image: Image) -> Change:
-        if volumes := self.mirror.select(Volume, "image", image.id):
-            raise InUse("Image", image.name, f"Volume {volumes[0].name}")
-        return self._going(image)
 
 
 class Pools(Things):

@@ -23,6 +23,10 @@ EXAMPLES = {
         "format": "qcow2",
         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     },
+    "a version, fetched by the server": {
+        "name": "debian:12.5",
+        "url": "https://cloud.debian.org/image.qcow2",
+    },
     "as it comes": {"name": "tiny"},
 }
 
@@ -30,7 +34,11 @@ EXAMPLES = {
 @post("/images", **about("Images", body=CreateImage, examples=EXAMPLES, answers=Operation, status=202,
                          parameters=CHANGING, errors=(Invalid, NameTaken)))  # fmt: skip
 async def create_image(request: ApiRequest) -> Answer:
-    """Create an image; its bytes follow with PUT /images/{img}/content."""
+    """Create an image; its bytes follow with PUT /images/{img}/content, or the server fetches them from `url`.
+
+    A download goes on where it broke off, and is refused when it leads to a private address that the server was not
+    told to allow. A name like debian:12.5 makes a version: `debian` then means the newest one that is ready.
+    """
     ask, asking, _ = await hear(request, CreateImage)
     return accepted(await api_of(request).services.images.create(ask, asking), asking)
 
@@ -39,9 +47,10 @@ async def create_image(request: ApiRequest) -> Answer:
      **about("Images", upload=True, answers=Operation, status=202, parameters=(IF_MATCH,),
              errors=(Invalid, NotFound, PreconditionFailed)))  # fmt: skip
 async def upload_image(request: ApiRequest, img: FromPath[str]) -> Answer:
-    """Upload the bytes of an image: raw or qcow2, as a stream of any length.
+    """Upload the bytes of an image, as a stream of any length: raw or qcow2; vmdk, vhdx, vdi and vpc become qcow2.
 
-    They are checked against what was promised, and for what they are: a qcow2 with a backing file is refused. The
+    They are checked against what was promised, and for what they are: a qcow2 with a backing file is refused, and the
+    operation that failed is named in the answer. The
     same request again replaces what an attempt that broke off has left.
     """
     asking = asking_of(request, b"", Query(request, ()))
