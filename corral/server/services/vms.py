@@ -17,11 +17,12 @@ from corral.model.ids import NodeId, VmId
 from corral.model.node import Node
 from corral.model.operation import Operation, Verb
 from corral.model.resource import Resource
-from corral.model.units import GiB, KiB, MiB, parse_size
+from corral.model.units import GiB, MiB, parse_size
 from corral.model.vm import VM, Disk, DomainState, MigrationWish, Nic, VMPhase, VMSpec
 from corral.model.volume import Volume
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, Desk, check_labels, check_name
+from corral.server.services.cloudinit import check_cloud_init
 from corral.server.services.disks import new_volumes
 from corral.server.services.nics import Addresses, new_ports
 from corral.server.services.requests import CreateVM, MigrateVM, UpdateVM
@@ -30,7 +31,6 @@ from corral.store.interface import Put, Write
 
 CLEAN_UP = "corral.dev/vm"  # finalizer: domain, volumes and ports go first
 POLICIES = ("spread", "pack")
-CLOUD_INIT_BYTES_MAX = 256 * KiB
 
 
 class VmGoing(CorralError):
@@ -140,9 +140,7 @@ class VMs:
             raise Invalid("policy", ask.policy, " or ".join(POLICIES))
         if not 0 <= ask.stop_timeout_s <= 3600:
             raise Invalid("stop_timeout_s", ask.stop_timeout_s, "0 to 3600 seconds")
-        for field in ("user_data", "meta_data", "network_config"):
-            if len(getattr(ask.cloud_init, field).encode()) > CLOUD_INIT_BYTES_MAX:
-                raise Invalid(f"cloud_init.{field}", "(long text)", "at most 256 KiB")
+        check_cloud_init(ask.cloud_init)
 
     def _spec(self, ask: CreateVM, disks: tuple[Disk, ...], nics: tuple[Nic, ...]) -> VMSpec:
         return VMSpec(
