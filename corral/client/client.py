@@ -33,7 +33,7 @@ from corral.client.nouns import (
     VMs,
     Volumes,
 )
-from corral.client.watch import Change, watch
+from corral.client.watch import Change, watch, watch_all
 from corral.errors import Invalid
 from corral.model.resource import Resource, kind_named
 
@@ -86,6 +86,12 @@ class Client:
         from corral.client.console import Console
 
         return Console.open(self.connection, vm)
+
+    def watch_all(
+        self, *kinds: str, since: int | None = None, **filters: str | Sequence[str]
+    ) -> Iterator[Change[Resource]]:
+        """Changes of these kinds, or of all, as they happen."""
+        return watch_all(self.connection, kinds, since=since, query=filters)
 
     def noun(self, kind: str) -> Noun[Any]:
         """What can be done with a kind, by its name: "vm", "VMs". raises Invalid: no such kind"""

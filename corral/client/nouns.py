@@ -10,7 +10,7 @@ Start here     Noun
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Final, Generic, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -181,6 +181,10 @@ class Noun(Generic[R]):
 
 class VMs(Noun[VM]):
     kind = VM
+
+    def explain(self, name: str) -> dict[str, Any]:
+        """Why it is where it is, what it waits for, what happened lately; as the API's Explanation."""
+        return decoded(self._get(f"{_quoted(name)}/explain"), dict[str, Any])
 
     def start(self, name: str) -> Operation:
         return self._change("POST", f"{_quoted(name)}/start")

@@ -7,7 +7,7 @@ Next door      sse.py keeps the stream alive
 Start here     wait()
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -18,7 +18,7 @@ from corral.client.errors import BadAnswer, OperationFailed, StillRunning, told
 from corral.client.sse import DeadlineReached, SseEvent, follow
 from corral.errors import Cancelled, CorralError
 from corral.model.operation import Operation, OperationState
-from corral.model.resource import Resource
+from corral.model.resource import Resource, decode
 
 R = TypeVar("R", bound=Resource)
 PUT, REMOVE = "put", "remove"  # names of events
@@ -32,6 +32,17 @@ class Change(Generic[R]):
     revision: int
     what: str  # "put" or "remove"
     resource: R  # as it is since; of a removed one: as it was
+
+
+def watch_all(
+    connection: Connection, kinds: Sequence[str], *, since: int | None, query: Query
+) -> Iterator[Change[Resource]]:
+    """Changes of several kinds (none given: of all) in the order in which they happened."""
+    chosen = {**query, **({"kinds": ",".join(kinds)} if kinds else {})}
+    for event in follow(connection, "/api/v1/watch", chosen, since=since):
+        if event.name in (PUT, REMOVE):
+            resource = decode(event.data)
+            yield Change(int(event.id or resource.revision), event.name, resource)
 
 
 def watch(

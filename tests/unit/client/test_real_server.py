@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -274,3 +275,44 @@ def test_a_site_applied_compared_read_back_and_deleted(
     assert corral("delete", "-f", str(tmp_path), "--yes", "--no-wait")[0] == 0
     left = client.vms.find("site-vm")
     assert left is None or left.deleting
+
+
+def test_a_vm_explains_itself(
+    server: tuple[str, str],
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("CORRAL_URL", server[0])
+    monkeypatch.setenv("CORRAL_TOKEN", server[1])
+    client.vms.create(name="puzzled", disks=[{"image": "empty"}])
+    for _ in range(100):
+        found = client.vms.explain("puzzled")
+        if found["trouble"]:
+            break
+        time.sleep(0.05)
+    assert found["phase"] == "pending" and "nodes takes it" in found["waits_for"][0]
+    with pytest.raises(SystemExit):
+        main(["explain", "vm", "puzzled"])
+    out = capsys.readouterr().out
+    assert out.startswith("puzzled is pending.\n") and "Waits for: none of 0 nodes takes it" in out
+    with pytest.raises(NotFound):
+        client.vms.explain("nobody")
+
+
+def test_watch_tells_of_all_kinds_in_order(
+    server: tuple[str, str],
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("CORRAL_URL", server[0])
+    monkeypatch.setenv("CORRAL_TOKEN", server[1])
+    since = client.vms.page(limit=1).revision
+    client.networks.create(name="watched", bridge="br9")
+    client.volumes.create(name="watched", size="4KiB", pool="default")
+    with pytest.raises(SystemExit):
+        main(["watch", "network", "volumes", "--since", str(since), "--count", "2"])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[1:3] for line in lines] == [["Network", "watched"], ["Volume", "watched"]]
+    assert int(lines[0][0]) < int(lines[1][0])

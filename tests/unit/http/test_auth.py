@@ -175,7 +175,11 @@ async def test_only_kinds_with_routes_can_be_seen(world: World) -> None:
 
 async def test_first_boot_data_is_shown_to_who_may_change_it_only(world: World) -> None:
     async with world.client() as client:
-        body = {"name": "v", "running": False, "cloud_init": {"user_data": "#cloud-config\npassword: hunter2"}}
+        body = {
+            "name": "v",
+            "running": False,
+            "cloud_init": {"user_data": "#cloud-config\npassword: hunter2"},
+        }
         assert (await client.post("/api/v1/vms", json=body)).status_code == 202
         assert "hunter2" in (await client.get("/api/v1/vms/v")).text
         assert "hunter2" not in (await client.get("/api/v1/vms")).text

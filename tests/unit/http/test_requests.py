@@ -84,7 +84,11 @@ async def test_huge_bodies_are_refused(world: World) -> None:
 
 async def test_first_boot_data_up_to_256_kib(world: World) -> None:
     async with world.client() as client:
-        body = {"name": "x", "running": False, "cloud_init": {"user_data": "#!/bin/sh\n#".ljust(256 * 1024, "x")}}
+        body = {
+            "name": "x",
+            "running": False,
+            "cloud_init": {"user_data": "#!/bin/sh\n#".ljust(256 * 1024, "x")},
+        }
         assert (await client.post("/api/v1/vms", json=body)).status_code == 202
         body = {"name": "y", "running": False, "cloud_init": {"user_data": "x" * (256 * 1024 + 1)}}
         answer = await client.post("/api/v1/vms", json=body)

@@ -15,6 +15,7 @@ from corral.server.http.facts import Figures, figures
 from corral.server.http.queries import ApiRequest
 from corral.server.http.reading import reading
 from corral.server.services.disks import ImageNotReady
+from corral.server.services.explaining import Explanation, explain
 from corral.server.services.requests import CreateVM, MigrateVM, UpdateVM
 from corral.server.services.vms import NotRunning, VmGoing
 
@@ -104,6 +105,13 @@ async def vm_facts(request: ApiRequest, vm: FromPath[str]) -> Answer:
     return answer_json(figures(found, api.core.hub.vm_facts(VmId(found.id))))
 
 
+@get("/vms/{vm:str}/explain", **about("VMs", answers=Explanation, errors=(NotFound,)))
+async def explain_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
+    """Explain a VM: why it is where it is, where it could be instead, what it waits for, what happened lately."""
+    mirror = api_of(request).mirror
+    return answer_json(explain(mirror, mirror.find(VM, vm)))
+
+
 ROUTES = [
     *reading(VM, tag="VMs"),
     create_vm,
@@ -114,4 +122,5 @@ ROUTES = [
     restart_vm,
     migrate_vm,
     vm_facts,
+    explain_vm,
 ]
