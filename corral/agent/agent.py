@@ -13,7 +13,7 @@ import asyncio
 import logging
 from typing import Final
 
-from corral.agent.consoles import relay_console
+from corral.agent.consoles import bring_console, bring_screenshot
 from corral.agent.facts import FactTaker, HostFigures, ProcFigures
 from corral.agent.guests import watch_guests
 from corral.agent.held import Held
@@ -28,7 +28,13 @@ from corral.clock import Clock, backoff_s, spread_s
 from corral.errors import CorralError
 from corral.hypervisor.interface import Hypervisor
 from corral.model.ids import NodeId
-from corral.model.link import NetworkAssignment, OpenConsole, PoolAssignment, VmAssignment
+from corral.model.link import (
+    NetworkAssignment,
+    OpenConsole,
+    PoolAssignment,
+    TakeScreenshot,
+    VmAssignment,
+)
 from corral.network.interface import Networking
 from corral.storage.interface import Storage
 
@@ -226,5 +232,9 @@ class Agent:
     def _welcomed(self) -> None:
         self.linked, self._attempt = True, 0
 
-    def _console(self, asked: OpenConsole) -> None:
-        self._tasks.spawn(relay_console(asked, self._hypervisor, self._link), f"console {asked.vm}")
+    def _console(self, asked: OpenConsole | TakeScreenshot) -> None:
+        if isinstance(asked, OpenConsole):
+            work = bring_console(asked, self._hypervisor, self._link)
+        else:
+            work = bring_screenshot(asked, self._hypervisor, self._link)
+        self._tasks.spawn(work, f"console {asked.vm}")

@@ -23,10 +23,17 @@ from corral.clock import Clock, backoff_s
 from corral.errors import CorralError
 from corral.model.link import AgentMessage, ImageSource, ServerMessage
 from corral.proto import link_pb2, link_pb2_grpc
-from corral.proto.channel import CHUNK_BYTES, CLIENT_OPTIONS, READY_KEY, SERVER_NAME, SESSION_KEY
+from corral.proto.channel import (
+    CLIENT_OPTIONS,
+    CONSOLE_BYTES,
+    CONSOLE_ROOM,
+    READY_KEY,
+    SERVER_NAME,
+    SESSION_KEY,
+)
 from corral.proto.envelopes import pack_agent, unpack_server
-from corral.proto.failures import told, told_by
-from corral.proto.lanes import Ended, Pump
+from corral.proto.failures import telling, told, told_by
+from corral.proto.lanes import ROOM, Ended, Pump
 
 log = logging.getLogger("corral.link")
 DIAL_S: Final = 5.0  # for each address
@@ -54,10 +61,10 @@ class Call(Protocol):
 class Piped:
     """A streaming call with a lane each way, on a connection of its own."""
 
-    def __init__(self, channel: "grpc.aio.Channel", call: Call, address: str) -> None:
+    def __init__(self, channel: "grpc.aio.Channel", call: Call, address: str, room: int = ROOM) -> None:
         self.address, self.channel, self.call = address, channel, call
         self.broken: LinkDown | None = None
-        self.pump: Pump[Any, Any] = Pump(self._read, self._write)
+        self.pump: Pump[Any, Any] = Pump(self._read, self._write, room)
         self.running = asyncio.create_task(self._run(), name=f"call to {address}")
 
     async def put(self, message: object) -> None:
@@ -145,8 +152,8 @@ class GrpcConsole:
         return b""
 
     async def write(self, data: bytes) -> None:
-        for start in range(0, len(data), CHUNK_BYTES):
-            await self._piped.put(link_pb2.Bytes(data=data[start : start + CHUNK_BYTES]))
+        for start in range(0, len(data), CONSOLE_BYTES):
+            await self._piped.put(link_pb2.Bytes(data=data[start : start + CONSOLE_BYTES]))
 
     async def close(self) -> None:
         await self._piped.close()
@@ -183,7 +190,12 @@ class GrpcLink:
         )
 
     async def console(self, session: str) -> GrpcConsole:
-        return GrpcConsole(await self._open(self._server(), "Console", ((SESSION_KEY, session),)))
+        piped = await self._open(self._server(), "Console", ((SESSION_KEY, session),), CONSOLE_ROOM)
+        return GrpcConsole(piped)
+
+    async def no_console(self, session: str, why: CorralError) -> None:
+        piped = await self._open(self._server(), "Console", ((SESSION_KEY, session), telling(why)))
+        await piped.close()
 
     async def fetch(self, image: ImageSource) -> AsyncIterator[bytes]:
         """The bytes of an image. raises LinkDown: refused, broken, or silent for SILENCE_S"""
@@ -207,14 +219,16 @@ class GrpcLink:
                 raise _down(self._current, told(error), error.details(), error.code()) from None
         await asyncio.to_thread(self.identity.take, answer)
 
-    async def _open(self, address: str, method: str, metadata: Sequence[tuple[str, str]] = ()) -> Piped:
+    async def _open(
+        self, address: str, method: str, metadata: Sequence[tuple[str, str | bytes]] = (), room: int = ROOM
+    ) -> Piped:
         """A streaming call that the server has accepted. raises LinkDown"""
         channel = self._channel(address)
         call: Call = getattr(link_pb2_grpc.NodeLinkStub(channel), method)(metadata=tuple(metadata))
         try:
             async with asyncio.timeout(DIAL_S):
                 if any(key == READY_KEY for key, _ in await call.initial_metadata() or ()):
-                    return Piped(channel, call, address)
+                    return Piped(channel, call, address, room)
                 raise await why_ended(call, address)
         except (TimeoutError, grpc.aio.AioRpcError, LinkDown, asyncio.CancelledError) as error:
             call.cancel()

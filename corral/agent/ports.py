@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from corral.errors import CorralError
 from corral.errors import LinkDown as LinkDown
 from corral.model.link import AgentMessage, Assignment, ImageSource, ServerMessage
 from corral.model.resource import Trouble
@@ -38,6 +39,9 @@ class Link(Protocol):
 
     async def console(self, session: str) -> "ConsoleStream":
         """Bring a console session to the server that asked for it. raises LinkDown"""
+
+    async def no_console(self, session: str, why: CorralError) -> None:
+        """Tell the server that asked why it can't be brought. raises LinkDown"""
 
 
 class ConsoleStream(Protocol):

@@ -19,7 +19,16 @@ from corral.agent.ports import LinkDown, Stream
 from corral.agent.reporting import Reporter
 from corral.clock import Clock
 from corral.model.ids import NodeId
-from corral.model.link import Ack, AgentMessage, Assign, Hello, OpenConsole, ServerMessage, Welcome
+from corral.model.link import (
+    Ack,
+    AgentMessage,
+    Assign,
+    Hello,
+    OpenConsole,
+    ServerMessage,
+    TakeScreenshot,
+    Welcome,
+)
 
 WELCOME_S: Final = 15.0
 PAUSE_S: Final = 0.02  # between two reports; the first of something new goes at once
@@ -37,7 +46,7 @@ class Session:
         facts: FactTaker,
         clock: Clock,
         changed: Callable[[tuple[str, ...]], None],
-        open_console: Callable[[OpenConsole], None],
+        open_console: Callable[[OpenConsole | TakeScreenshot], None],
     ) -> None:
         self._hello, self._held, self._reporter, self._facts = hello, held, reporter, facts
         self._clock, self._changed, self._open_console = clock, changed, open_console
@@ -61,7 +70,7 @@ class Session:
                     self._changed(await self._held.adopt(message))
                 case Ack():
                     self._reporter.acked(message.seq)
-                case OpenConsole():
+                case OpenConsole() | TakeScreenshot():
                     self._open_console(message)
                 case Welcome():
                     pass  # a doubled message

@@ -60,6 +60,15 @@ ImageNetworkOption = Annotated[
         help="Private network from which images may be imported by URL. Repeatable. Default: public addresses only.",
     ),
 ]
+OriginOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--origin",
+        envvar="CORRAL_ORIGINS",
+        metavar="URL",
+        help="Of web pages that may open consoles, besides its own. Repeatable.",
+    ),
+]
 ContextOption = Annotated[
     str, typer.Option("--context", help="CLI context that the first start writes; '' for none.")
 ]
@@ -125,6 +134,7 @@ def run(
     join: JoinOption = "0.0.0.0:8442",
     name: NameOption = None,
     image_network: ImageNetworkOption = None,
+    origin: OriginOption = None,
     context: ContextOption = "local",
 ) -> None:
     """Run the server in the foreground until SIGTERM or Ctrl-C; the first start does `init` too.
@@ -133,7 +143,7 @@ def run(
     """
     from corral.server.main import main
 
-    main(_config(data_dir, http, link, join, name, context, image_network))
+    main(_config(data_dir, http, link, join, name, context, image_network, origin))
 
 
 def _config(
@@ -144,6 +154,7 @@ def _config(
     names: list[str] | None,
     context: str,
     image_networks: list[str] | None = None,
+    origins: list[str] | None = None,
 ) -> "ServerConfig":
     from corral.server.config import ServerConfig
 
@@ -155,4 +166,5 @@ def _config(
         names=tuple(names or ()),
         context=context,
         image_networks=tuple(image_networks or ()),
+        origins=tuple(origin.rstrip("/") for origin in origins or ()),
     )

@@ -312,19 +312,60 @@ def _changed(
 
 
 @commands.command()
-def console(vm: VmName) -> None:
+def console(
+    vm: VmName,
+    vnc: Annotated[bool, typer.Option("--vnc", help="The screen, for a VNC viewer on this machine.")] = False,
+    spice: Annotated[
+        bool, typer.Option("--spice", help="The screen and sound, for a SPICE viewer on this machine.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option("--port", help="Of --vnc and --spice, on 127.0.0.1; 0: a free one.")
+    ] = 0,
+    replay: Annotated[
+        str | None,
+        typer.Option(
+            "--replay",
+            metavar="SIZE",
+            help="Begin with what was printed before. [default: 16KiB on a terminal]",
+        ),
+    ] = None,
+) -> None:
     """Join the VM's serial console; Ctrl-] leaves it. Between pipes it copies until its input ends.
+
+    With --vnc or --spice: offer its screen on a local port, until Ctrl-C.
 
     Example: corral vm console web
     """
     import sys
 
     from corral.cli.parts.terminal import attach
+    from corral.cli.parts.viewing import tunnel
 
+    if vnc and spice:
+        raise typer.BadParameter("--vnc and --spice are two ways to see the same screen: choose one")
     with connect() as client:
-        open_console = client.console(vm)
+        if vnc or spice:
+            tunnel(client, vm, "vnc" if vnc else "spice", port)
+            return
+        open_console = client.console(
+            vm, replay=("16KiB" if sys.stdin.isatty() else "") if replay is None else replay
+        )
         if sys.stdin.isatty():
             typer.echo(f"Console of {vm}. Ctrl-] leaves it.", err=True)
         attach(open_console)
         if open_console.reason:
             typer.echo(open_console.reason, err=True)
+
+
+@commands.command()
+def screenshot(
+    vm: VmName, file: Annotated[str, typer.Argument(metavar="FILE", help="PNG; - for stdout.")]
+) -> None:
+    """Save what is on a VM's screen as PNG.
+
+    Example: corral vm screenshot web web.png
+    """
+    from corral.cli.parts.viewing import save
+
+    with connect() as client:
+        save(client.vms.screenshot(vm), file)

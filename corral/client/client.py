@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from corral.client.connection import Connection
+from corral.client.consoles import Consoles
 from corral.client.contexts import Contexts
 from corral.client.manifests import Manifests
 from corral.client.nouns import (
@@ -65,6 +66,7 @@ class Client:
         self.events = Events(self.connection)
         self.tokens = Tokens(self.connection)
         self.manifests = Manifests(self.connection)
+        self.consoles = Consoles(self.connection)
 
     @classmethod
     def of_context(cls, name: str = "") -> Self:
@@ -81,11 +83,11 @@ class Client:
             raise Invalid("kind", kind, "a kind of resource", hint="Like vm, node or operation.")
         return watch(self.connection, found, since=since, query=filters)
 
-    def console(self, vm: str) -> "Console":
-        """The VM's serial console, both ways."""
+    def console(self, vm: str, kind: str = "serial", *, replay: str = "") -> "Console":
+        """A console of the VM, both ways: serial, vnc or spice. raises CorralError: refused, or out of reach"""
         from corral.client.console import Console
 
-        return Console.open(self.connection, vm)
+        return Console.open(self.connection, vm, kind, replay)
 
     def watch_all(
         self, *kinds: str, since: int | None = None, **filters: str | Sequence[str]

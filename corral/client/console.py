@@ -1,4 +1,4 @@
-"""Console: a VM's serial line, by WebSocket through the server and the node's agent.
+"""Console: a VM's serial line or screen, by WebSocket through the server and the node's agent.
 
 In this room   Console: read, write, close
 Comes in       bytes typed; bytes that the guest prints
@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidHandshake, InvalidStatus
 from websockets.sync.client import connect
@@ -42,9 +42,16 @@ class Console:
         self.reason = ""  # why it ended, in words; known when read() gave b""
 
     @classmethod
-    def open(cls, connection: Connection, vm: str) -> Console:
-        """Raises  CorralError: the server refuses (no such VM, not running), or can't be reached"""
-        url = connection.url.replace("http", "ws", 1) + f"/api/v1/vms/{quote(vm, safe='')}/console"
+    def open(cls, connection: Connection, vm: str, kind: str = "serial", replay: str = "") -> Console:
+        """Open it.
+
+        kind     serial; or vnc, spice: the bytes are as QEMU speaks them with a viewer
+        replay   serial: begin with so much of what was printed before, like 16KiB
+        raises   CorralError: the server refuses (no such VM, not running), or can't be reached
+        """
+        query = {**({} if kind == "serial" else {"kind": kind}), **({"replay": replay} if replay else {})}
+        path = f"/api/v1/vms/{quote(vm, safe='')}/console" + (f"?{urlencode(query)}" if query else "")
+        url = connection.url.replace("http", "ws", 1) + path
         headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
         opened = ExitStack()
         try:

@@ -20,6 +20,7 @@ from corral.client.errors import BadAnswer
 from corral.client.upload import Progress, upload
 from corral.client.watch import Change, ended, wait, watch
 from corral.errors import Invalid, NotFound, PreconditionFailed
+from corral.model.console import ConsoleTicket
 from corral.model.event import Event
 from corral.model.image import Image
 from corral.model.network import Network
@@ -199,6 +200,14 @@ class VMs(Noun[VM]):
     def migrate(self, name: str, target: str = "") -> Operation:
         """Move it to another node while it runs; without a target, where the scheduler likes."""
         return self._change("POST", f"{_quoted(name)}/migrate", {"target": target})
+
+    def screenshot(self, name: str) -> bytes:
+        """What is on its screen, as PNG."""
+        return self._get(f"{_quoted(name)}/screenshot").body
+
+    def console_ticket(self, name: str, kind: str = "serial") -> ConsoleTicket:
+        """The right to open one console, once and soon, without a token: for a browser."""
+        return decoded(self._send("POST", f"{_quoted(name)}/console-tickets", {"kind": kind}), ConsoleTicket)
 
     def delete(self, name: str, *, keep_volumes: bool = False) -> Operation:
         query = {"keep_volumes": "true" if keep_volumes else ""}

@@ -23,6 +23,7 @@ from corral.agent.memory import MemoryMemory
 from corral.agent.ports import ConsoleStream, LinkDown, Stream
 from corral.clock import SystemClock
 from corral.demo.fleet import Fleet, settle
+from corral.errors import CorralError
 from corral.hypervisor.simulated import SimulatedHypervisor, World
 from corral.model.ids import NodeId
 from corral.model.link import AgentMessage, ImageSource, ServerMessage
@@ -108,27 +109,30 @@ class DemoLink:
     async def console(self, session: str) -> ConsoleStream:
         return DemoConsole(self.core, session, self.node)
 
+    async def no_console(self, session: str, why: CorralError) -> None:
+        self.core.consoles.arrive(session, self.node, why)
+
 
 class DemoConsole:
     """The agent's end of a console session."""
 
     def __init__(self, core: ServerCore, session: str, node: NodeId) -> None:
-        self._session = core.consoles.arrive(session, node)
+        self._leg = core.consoles.arrive(session, node)
 
     async def read(self) -> bytes:
         try:
-            return await self._session.to_node.take()
+            return await self._leg.to_node.take()
         except Ended:
             return b""
 
     async def write(self, data: bytes) -> None:
         try:
-            await self._session.from_node.put(data)
+            await self._leg.from_node.put(data)
         except Ended as ended:
             raise LinkDown(f"the console has ended: {ended}") from None
 
     async def close(self) -> None:
-        self._session.end("the console was closed")
+        self._leg.end("the console was closed")
 
 
 class SteadyFigures:

@@ -15,6 +15,7 @@ from typing import ClassVar, Protocol
 from msgspec import Struct
 
 from corral.errors import CorralError
+from corral.model.console import ConsoleKind
 from corral.model.hardware import Hardware, Platform
 from corral.model.ids import VmId
 from corral.model.link import DiskAssignment, NicAssignment, SnapshotAssignment
@@ -60,6 +61,19 @@ class MemoryNotLoaded(HypervisorFailed):
 
     code = "snapshot.memory_not_loaded"
     retryable = False
+
+
+class NoScreen(HypervisorFailed):
+    """The VM has no display of that kind."""
+
+    code = "console.no_screen"
+    status = 409
+    retryable = False
+
+    def __init__(self, vm: VmId, kind: str) -> None:
+        super().__init__(
+            f"{vm} has no {kind} display", hint="It may have a serial console: `corral vm console`.", vm=vm
+        )
 
 
 class DomainWish(Struct, frozen=True, kw_only=True):
@@ -113,7 +127,7 @@ class DomainFacts(Struct, frozen=True, kw_only=True):
 
 
 class Console(Protocol):
-    """An open serial console. Only one at a time a VM; opening it again ends the older one."""
+    """An open console: bytes both ways. Of serial ones one at a time a VM; opening it again ends the older one."""
 
     async def read(self) -> bytes:
         """The next bytes from the guest; b"" at the end."""
@@ -203,8 +217,14 @@ class Hypervisor(Protocol):
     async def facts(self) -> Mapping[VmId, DomainFacts]:
         """Counters of all running VMs, in one call."""
 
-    async def console(self, vm: VmId) -> Console:
-        """Open the serial console. raises HypervisorFailed: not running, or it has none"""
+    async def console(self, vm: VmId, kind: ConsoleKind = ConsoleKind.SERIAL) -> Console:
+        """Open a console. raises HypervisorFailed: not running, or it has no serial line; NoScreen"""
+
+    async def serial_log(self, vm: VmId, most_bytes: int) -> bytes:
+        """The last of what the guest printed on its serial line; b"" where none of it is kept."""
+
+    async def screenshot(self, vm: VmId) -> bytes:
+        """What the guest shows on its screen, as PNG. raises HypervisorFailed: not running; NoScreen"""
 
     def events(self) -> AsyncIterator[DomainEvent]:
         """Changes, within milliseconds. Also after a reconnect (one event for each VM: look again)."""

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from corral.model.console import ConsoleKind
 from corral.model.hardware import Bus, DiskTuning, Hardware, NicLimits, NicModel, Platform
 from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, SnapshotId, VmId, VolumeId
 from corral.model.network import Subnet
@@ -267,13 +268,22 @@ class Ack(Struct, frozen=True, kw_only=True, tag="ack"):
 
 
 class OpenConsole(Struct, frozen=True, kw_only=True, tag="console"):
-    """Someone wants the serial console of a VM: open a console stream for this session."""
+    """Someone wants a console of a VM: open a console stream for this session."""
+
+    session: str
+    vm: VmId
+    kind: ConsoleKind = ConsoleKind.SERIAL
+    replay_bytes: int = 0  # serial: begin with so much of what the guest printed before
+
+
+class TakeScreenshot(Struct, frozen=True, kw_only=True, tag="screenshot"):
+    """Someone wants to see a VM's screen: open a console stream for this session, send a PNG, close it."""
 
     session: str
     vm: VmId
 
 
-ServerMessage = Welcome | Assign | Ack | OpenConsole
+ServerMessage = Welcome | Assign | Ack | OpenConsole | TakeScreenshot
 
 _AGENT: Final[msgspec.json.Decoder[AgentMessage]] = msgspec.json.Decoder(AgentMessage)
 _SERVER: Final[msgspec.json.Decoder[ServerMessage]] = msgspec.json.Decoder(ServerMessage)

@@ -9,7 +9,9 @@ SERVER_NAME: Final = (
 )
 SESSION_KEY: Final = "corral-session"  # metadata of Console: OpenConsole.session
 READY_KEY: Final = "corral-ready"  # initial metadata of Connect: the server has admitted the node
-CHUNK_BYTES: Final = 256 * 1024  # of images and consoles
+CHUNK_BYTES: Final = 256 * 1024  # of images
+CONSOLE_BYTES: Final = 64 * 1024  # of consoles: a few of these wait at each hop of each session
+CONSOLE_ROOM: Final = 8  # pieces that wait at the agent, each way
 MESSAGE_BYTES_MAX: Final = 64 * 1024**2  # a first report or assignment of a large node is a few MB
 
 # A peer that vanished (power, cable) is noticed after PING + TIMEOUT at the latest, without any traffic of ours.

@@ -23,6 +23,7 @@ from corral.model.link import (
     OpenConsole,
     Report,
     ServerMessage,
+    TakeScreenshot,
     Welcome,
     decode_agent_message,
     decode_server_message,
@@ -38,6 +39,7 @@ SERVER_FIELDS: Final[dict[type, str]] = {
     Assign: "assign",
     Ack: "ack",
     OpenConsole: "open_console",
+    TakeScreenshot: "take_screenshot",
 }
 
 

@@ -16,7 +16,7 @@ import msgspec
 from corral.errors import ERRORS, CorralError
 from corral.model.resource import Trouble
 
-TROUBLE_KEY: Final = "corral-trouble-bin"  # trailing metadata: JSON of a Trouble
+TROUBLE_KEY: Final = "corral-trouble-bin"  # metadata, trailing or an agent's: JSON of a Trouble
 BY_STATUS: Final = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -80,12 +80,14 @@ class NodeRefused(CorralError):
 
 async def refuse(context: "grpc.aio.ServicerContext", error: CorralError) -> NoReturn:
     """End a call with this error."""
-    document = msgspec.json.encode(Trouble.of(error))
     abort: Callable[..., Awaitable[NoReturn]] = context.abort
-    await abort(
-        BY_STATUS.get(error.status, grpc.StatusCode.INTERNAL), error.message, ((TROUBLE_KEY, document),)
-    )
+    await abort(BY_STATUS.get(error.status, grpc.StatusCode.INTERNAL), error.message, (telling(error),))
     raise AssertionError("abort() raises")
+
+
+def telling(error: CorralError) -> tuple[str, bytes]:
+    """The metadata that carries it."""
+    return TROUBLE_KEY, msgspec.json.encode(Trouble.of(error))
 
 
 def told(error: "grpc.aio.AioRpcError") -> CorralError | None:
@@ -94,7 +96,7 @@ def told(error: "grpc.aio.AioRpcError") -> CorralError | None:
 
 
 def told_by(metadata: Iterable[tuple[str, str | bytes]] | None) -> CorralError | None:
-    """The error in trailing metadata."""
+    """The error in metadata."""
     document = next((value for key, value in metadata or () if key == TROUBLE_KEY), None)
     if document is None:
         return None

@@ -69,7 +69,8 @@ class NodeLinkServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Console(self, request_iterator, context):
-        """Brings a serial console to the server that asked for it. Metadata "corral-session": OpenConsole.session.
+        """Brings a console (or a screenshot) to the server that asked for it. Metadata "corral-session": OpenConsole.session;
+        "corral-trouble-bin": it can't be brought, and why.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -26,10 +26,10 @@ from corral.model.node import Node
 from corral.proto import link_pb2, link_pb2_grpc
 from corral.proto.channel import READY_KEY, SERVER_OPTIONS, SESSION_KEY
 from corral.proto.envelopes import pack_server, unpack_agent
-from corral.proto.failures import NodeRefused, refuse
+from corral.proto.failures import NodeRefused, refuse, told_by
 from corral.proto.lanes import Ended, Pump
 from corral.server.admission import Admission, admitted, shown_by
-from corral.server.consoles import Consoles, ConsoleSession
+from corral.server.consoles import Consoles, Leg
 from corral.server.hub import Hub
 from corral.server.joining import JoinTokens
 from corral.server.pki import Identity
@@ -129,17 +129,18 @@ class NodeLink:
             await stream.close("the server has a fault; its log says more")
 
     async def Console(self, _: object, context: Context) -> None:  # noqa: N802
-        """A console that the agent brings to whoever asked for it."""
+        """A console that the agent brings to whoever asked for it; or its word why it can't."""
         async with self._admitted(context) as node:
-            id = next(
-                (str(value) for key, value in context.invocation_metadata() or () if key == SESSION_KEY), ""
-            )
-            session = self.consoles.arrive(id, node)
+            said = tuple(context.invocation_metadata() or ())
+            id = next((str(value) for key, value in said if key == SESSION_KEY), "")
+            trouble = told_by(said)
+            leg = self.consoles.arrive(id, node, trouble)
             try:
                 await context.send_initial_metadata(((READY_KEY, "1"),))
-                await relay(session, context)
+                if trouble is None:
+                    await relay(leg, context)
             finally:
-                session.end("the node ended the console")
+                leg.end("the node ended the console")
 
     async def FetchImage(self, request: link_pb2.ImageRequest, context: Context) -> None:  # noqa: N802
         """The bytes of an image, in order; flow control keeps a slow node from filling our memory."""
@@ -261,17 +262,17 @@ async def read(context: Context) -> "link_pb2.AgentEnvelope | None":
     return None if message is grpc.aio.EOF else message
 
 
-async def relay(session: ConsoleSession, context: Context) -> None:
-    """Move a console's bytes between a session and a call until one of them ends."""
+async def relay(leg: Leg, context: Context) -> None:
+    """Move a console's bytes between a leg and a call until one of them ends."""
 
     async def up() -> None:
         while (message := await context.read()) is not grpc.aio.EOF:
             if message.data:
-                await session.from_node.put(message.data)
+                await leg.from_node.put(message.data)
 
     async def down() -> None:
         while True:
-            await context.write(link_pb2.Bytes(data=await session.to_node.take()))
+            await context.write(link_pb2.Bytes(data=await leg.to_node.take()))
 
     tasks = [asyncio.create_task(up(), name="console up"), asyncio.create_task(down(), name="console down")]
     try:

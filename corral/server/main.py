@@ -167,7 +167,7 @@ async def _http(
     listening: asyncio.Future[tuple[str, int]] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(
         serve(
-            build(core),
+            build(core, config.origins),
             host,
             port,
             certificate=tls and tls / "server.pem",

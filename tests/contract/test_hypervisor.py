@@ -1,6 +1,7 @@
 """What every hypervisor driver keeps to: hypervisor/interface.py, by example."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from itertools import count
@@ -19,7 +20,10 @@ from corral.hypervisor.interface import (
     HypervisorFailed,
     MigrationCancelled,
     MigrationFailed,
+    NoScreen,
 )
+from corral.model.console import ConsoleKind
+from corral.model.hardware import Graphics, Hardware
 from corral.model.ids import VmId
 from corral.model.vm import DomainState, Guest, StopReason
 from tests.contract import hypervisors
@@ -236,6 +240,85 @@ async def test_one_console_at_a_time(one: Hypervisor, wish: DomainWish) -> None:
             pass
     for console in (first, second, second):
         await console.close()
+
+
+async def heard_of(console: Console, size: int) -> bytes:
+    heard = b""
+    async with asyncio.timeout(10):
+        while len(heard) < size:
+            data = await console.read()
+            assert data, "it ended"
+            heard += data
+    return heard
+
+
+async def test_a_screen_speaks_rfb_to_several(one: Hypervisor, wish: DomainWish) -> None:
+    await runs(one, wish)
+    first, second = [await one.console(wish.vm, ConsoleKind.VNC) for _ in range(2)]
+    for console in (first, second):
+        assert await heard_of(console, 12) == b"RFB 003.008\n"
+        await console.write(b"RFB 003.008\n")
+        assert await heard_of(console, 2) == b"\x01\x01", "it asks for a password"
+    await first.close()
+    await second.write(b"\x01")
+    assert await heard_of(second, 4) == bytes(4), "the other one's end ended this one"
+    await one.destroy(wish.vm)
+    async with asyncio.timeout(5):
+        while await second.read():
+            pass
+    with pytest.raises(HypervisorFailed):
+        for _ in range(10):  # the first may come before the socket knows
+            await second.write(b"x" * 100_000)
+    await second.close()
+
+
+async def test_each_channel_of_spice_is_a_console(one: Hypervisor, wish: DomainWish) -> None:
+    await runs(one, replace(wish, hardware=Hardware(graphics=Graphics.SPICE)))
+    link = struct.pack("<4sIIIIBBIII", b"REDQ", 2, 2, 18, 0, 1, 0, 0, 0, 18)  # main channel, no capabilities
+    for _ in range(2):
+        console = await one.console(wish.vm, ConsoleKind.SPICE)
+        await console.write(link)
+        magic, major, _, _, error = struct.unpack("<4sIIII", (await heard_of(console, 20))[:20])
+        assert (magic, major, error) == (b"REDQ", 2, 0)
+        await console.close()
+    with pytest.raises(NoScreen):
+        await one.console(wish.vm, ConsoleKind.VNC)
+
+
+async def test_a_picture_of_the_screen(one: Hypervisor, wish: DomainWish) -> None:
+    await one.define(wish)
+    with pytest.raises(HypervisorFailed):
+        await one.screenshot(wish.vm)
+    await runs(one, wish)
+    picture = await one.screenshot(wish.vm)
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n") and picture.endswith(b"IEND\xaeB`\x82")
+    width, height = struct.unpack(">II", picture[16:24])
+    assert width >= 320 and height >= 200
+
+
+async def test_without_a_screen(one: Hypervisor, wish: DomainWish) -> None:
+    await runs(one, replace(wish, hardware=Hardware(graphics=Graphics.NONE)))
+    for kind in (ConsoleKind.VNC, ConsoleKind.SPICE):
+        with pytest.raises(NoScreen):
+            await one.console(wish.vm, kind)
+    with pytest.raises(NoScreen):
+        await one.screenshot(wish.vm)
+
+
+async def test_the_log_of_the_serial_line(one: Hypervisor, wish: DomainWish) -> None:
+    await runs(one, wish)
+    console = await one.console(wish.vm)
+    await hears(console, b"written down")
+    await console.close()
+    async with asyncio.timeout(5):
+        while b"written down" not in await one.serial_log(wish.vm, 1000):
+            await asyncio.sleep(0.02)
+    assert len(await one.serial_log(wish.vm, 7)) == 7
+    await one.destroy(wish.vm)
+    await one.undefine(wish.vm)
+    await one.define(wish)
+    await one.start(wish.vm)
+    assert b"written down" not in await one.serial_log(wish.vm, 1000), "another VM's words"
 
 
 async def test_inventory(bench: Bench, one: Hypervisor) -> None:

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 from corral.agent.ports import ConsoleStream, LinkDown
+from corral.errors import CorralError
 from corral.model.ids import NodeId
 from corral.model.link import (
     AgentMessage,
@@ -145,6 +146,9 @@ class SimLink:
         yield b"image"
 
     async def console(self, session: str) -> ConsoleStream:
+        raise LinkDown("no consoles in simulation")
+
+    async def no_console(self, session: str, why: CorralError) -> None:
         raise LinkDown("no consoles in simulation")
 
     def cut_off(self) -> None:

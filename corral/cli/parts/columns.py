@@ -141,6 +141,20 @@ def token_columns() -> Sequence[Column]:
     )
 
 
+def console_columns() -> Sequence[Column]:
+    return (
+        Column("ID", lambda c: c.id),
+        Column("VM", lambda c: c.vm_name),
+        Column("KIND", lambda c: c.kind),
+        Column("BY", lambda c: c.by),
+        Column("FROM", lambda c: c.client or "-"),
+        Column("SINCE", lambda c: moment(c.since)),
+        Column("TYPED", lambda c: format_size(c.to_guest_bytes), right=True),
+        Column("SHOWN", lambda c: format_size(c.from_guest_bytes), right=True),
+        Column("NODE", lambda c: c.node, wide=True),
+    )
+
+
 def vm_phase(vm: "VM") -> str:
     return "deleting" if vm.deleting else vm.status.phase
 

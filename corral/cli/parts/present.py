@@ -23,12 +23,17 @@ Name = Callable[[str], str]
 if TYPE_CHECKING:  # help does without the model
     from msgspec import Struct
 
+    from corral.model.console import Console
     from corral.model.operation import Operation
     from corral.model.resource import Resource
 
 
 def show_list(
-    items: Sequence[Resource], columns: Sequence[Column], output: Output, *, empty: str = ""
+    items: Sequence[Resource] | Sequence[Console],
+    columns: Sequence[Column],
+    output: Output,
+    *,
+    empty: str = "",
 ) -> None:
     """`empty`: what to say on a terminal instead of a table without rows."""
     if output is Output.NAME:

@@ -20,6 +20,7 @@ import msgspec
 
 from corral.clock import Clock
 from corral.hypervisor.interface import (
+    Console,
     Domain,
     DomainEvent,
     DomainFacts,
@@ -33,14 +34,17 @@ from corral.hypervisor.libvirt.connection import Connection, Pool
 from corral.hypervisor.libvirt.console import SerialConsole, open_stream
 from corral.hypervisor.libvirt.domain_xml import build_domain_xml, serial_log
 from corral.hypervisor.libvirt.events import Happening, Kind, Subscribers, watch
+from corral.hypervisor.libvirt.graphics import SocketConsole, as_png, open_graphics, take_picture
 from corral.hypervisor.libvirt.guest import ask_guest
 from corral.hypervisor.libvirt.host import Host, remove_logs, takes_direct_io
 from corral.hypervisor.libvirt.identity import Identities, Identity, domain_uuid
 from corral.hypervisor.libvirt.migration import Route
 from corral.hypervisor.libvirt.moves import Moves
 from corral.hypervisor.libvirt.probe import Probe
+from corral.hypervisor.libvirt.serial_log import log_path, read_tail
 from corral.hypervisor.libvirt.snapshots import Snapshots
 from corral.hypervisor.libvirt.states import domain_state, stop_reason
+from corral.model.console import ConsoleKind
 from corral.model.ids import VmId
 from corral.model.link import SnapshotAssignment
 from corral.model.node import Inventory
@@ -336,9 +340,34 @@ class LibvirtHypervisor:
     async def cancel_migration(self, vm: VmId) -> None:
         await self._moves.cancel(vm)
 
-    # ---- console
+    # ---- consoles
 
-    async def console(self, vm: VmId) -> SerialConsole:
+    async def console(self, vm: VmId, kind: ConsoleKind = ConsoleKind.SERIAL) -> Console:
+        if kind is ConsoleKind.SERIAL:
+            return await self._serial(vm)
+        uuid = domain_uuid(vm)
+        connected = await self._connection.call(
+            f"{uuid} screen", f"open {kind.upper()} of {vm}", lambda c: open_graphics(c, uuid, vm, kind)
+        )
+        return await SocketConsole.on(connected)
+
+    async def serial_log(self, vm: VmId, most_bytes: int) -> bytes:
+        uuid = domain_uuid(vm)
+        path = await self._connection.call(
+            f"{uuid} screen",
+            f"find the log of {vm}",
+            lambda c: log_path(c.lookupByUUIDString(uuid).XMLDesc(0)),
+        )
+        return await asyncio.to_thread(read_tail, self._host.at(path), most_bytes) if path else b""
+
+    async def screenshot(self, vm: VmId) -> bytes:
+        uuid = domain_uuid(vm)
+        data = await self._connection.call(
+            f"{uuid} screen", f"take a picture of {vm}", lambda c: take_picture(c, uuid, vm), timeout_s=10.0
+        )
+        return await asyncio.to_thread(as_png, data)
+
+    async def _serial(self, vm: VmId) -> SerialConsole:
         uuid = domain_uuid(vm)
         lane = f"{uuid} console"
         stream = await self._connection.on_main(

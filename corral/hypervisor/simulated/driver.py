@@ -18,12 +18,15 @@ from corral.hypervisor.interface import (
     MemoryNotLoaded,
     MigrationFailed,
     MigrationProgress,
+    NoScreen,
     SnapshotFailed,
 )
-from corral.hypervisor.simulated.console import SimulatedConsole
+from corral.hypervisor.simulated.displays import Displays
 from corral.hypervisor.simulated.migration import begin_migration
 from corral.hypervisor.simulated.snapshots import each, paths, refuse_raw
 from corral.hypervisor.simulated.world import Held, SimulatedHost
+from corral.model.console import ConsoleKind
+from corral.model.hardware import Graphics
 from corral.model.ids import VmId
 from corral.model.link import SnapshotAssignment
 from corral.model.node import Accelerator, CpuInfo, Inventory, NumaCell
@@ -215,14 +218,23 @@ class SimulatedHypervisor:
             if held.running
         }
 
-    async def console(self, vm: VmId) -> Console:
+    async def console(self, vm: VmId, kind: ConsoleKind = ConsoleKind.SERIAL) -> Console:
         await self._call("console")
-        if not self.host.runs(vm):
-            raise HypervisorFailed(f"{vm} does not run, so it has no console", vm=vm)
-        if older := self.host.consoles.get(vm):
-            older.end()
-        console = self.host.consoles[vm] = SimulatedConsole(self._held(vm).wish.name)
-        return console
+        displays = self._displays(vm, "console")
+        if kind is not ConsoleKind.SERIAL and self._held(vm).wish.hardware.graphics != str(kind):
+            raise NoScreen(vm, kind.upper())
+        return displays.open(kind)
+
+    async def serial_log(self, vm: VmId, most_bytes: int) -> bytes:
+        await self._call("serial_log")
+        return bytes(self._displays(vm, "log").line.log[-most_bytes:])
+
+    async def screenshot(self, vm: VmId) -> bytes:
+        await self._call("screenshot")
+        displays = self._displays(vm, "screen")
+        if self._held(vm).wish.hardware.graphics == Graphics.NONE:
+            raise NoScreen(vm, "video")
+        return displays.screen.png()
 
     async def events(self) -> AsyncIterator[DomainEvent]:
         while True:
@@ -238,6 +250,11 @@ class SimulatedHypervisor:
     def _check_up(self) -> None:
         if not (self.host.up and self.host.daemon_up):
             raise HypervisorGone(f"the hypervisor of {self.host.name} does not answer", host=self.host.name)
+
+    def _displays(self, vm: VmId, what: str) -> Displays:
+        if not self.host.runs(vm):
+            raise HypervisorFailed(f"{vm} does not run, so it has no {what}", vm=vm)
+        return self.host.shows(vm)
 
     def _held(self, vm: VmId) -> Held:
         held = self.host.domains.get(vm)

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from corral.clock import Clock
 from corral.hypervisor.interface import Domain, DomainEvent, DomainWish, MigrationProgress
-from corral.hypervisor.simulated.console import SimulatedConsole
+from corral.hypervisor.simulated.displays import Displays
 from corral.hypervisor.simulated.snapshots import Contents
 from corral.model.ids import VmId
 from corral.model.units import GiB
@@ -138,7 +138,7 @@ class SimulatedHost:
         self.daemon_up = True  # the hypervisor's management daemon
         self.domains: dict[VmId, Held] = {}
         self.jobs: dict[VmId, Job] = {}
-        self.consoles: dict[VmId, SimulatedConsole] = {}
+        self.displays: dict[VmId, Displays] = {}  # by VM that runs or ran here
         self.starts = 0
         self.events: asyncio.Queue[DomainEvent] = asyncio.Queue()
 
@@ -211,7 +211,8 @@ class SimulatedHost:
 
     def remove(self, vm: VmId, what: str) -> None:
         held = self.domains.pop(vm, None)
-        self._close_console(vm)
+        self._end_displays(vm)
+        self.displays.pop(vm, None)
         if held:
             self.tell(vm, what)
 
@@ -224,6 +225,7 @@ class SimulatedHost:
         self.starts += 1
         for disk in held.wish.disks:
             world.contents.write(disk.path)
+        self.shows(vm).line.print(f"{held.wish.name} boots\r\n".encode())
         self.tell(vm, "started")
 
     async def guest_stops(self, vm: VmId, running: Running) -> None:
@@ -241,7 +243,7 @@ class SimulatedHost:
             return
         held.running = None
         held.domain = replace(held.domain, state=DomainState.STOPPED, reason=reason)
-        self._close_console(vm)
+        self._end_displays(vm)
         self.tell(vm, f"stopped: {reason}")
 
     def _drop_incoming(self) -> None:
@@ -252,6 +254,12 @@ class SimulatedHost:
         while not self.events.empty():
             self.events.get_nowait()
 
-    def _close_console(self, vm: VmId) -> None:
-        if console := self.consoles.pop(vm, None):
-            console.end()
+    def shows(self, vm: VmId) -> Displays:
+        """The serial line and the screen of a domain that is here."""
+        if vm not in self.displays:
+            self.displays[vm] = Displays(self.domains[vm].wish.name)
+        return self.displays[vm]
+
+    def _end_displays(self, vm: VmId) -> None:
+        if displays := self.displays.get(vm):
+            displays.end()

@@ -38,6 +38,7 @@ class About(Struct, frozen=True, kw_only=True):
     errors: tuple[type[CorralError], ...] = ()
     stream: Any = None  # type of the events' data, where it can also stream
     hidden: bool = False  # not in the OpenAPI document
+    ticket: bool = False  # a console ticket for the VM in the path does instead of a token
 
 
 def about(tag: str, **words: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ Start here     build()
 import importlib
 import logging
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from litestar import Litestar, Request, Router
@@ -35,7 +35,8 @@ BASE = "/api/v1"
 class HttpApi:
     """The API as an ASGI application."""
 
-    def __init__(self, core: ApiCore) -> None:
+    def __init__(self, core: ApiCore, origins: Collection[str] = ()) -> None:
+        """`origins`   whose pages may open consoles, besides this server's own"""
         self.api = Api(core)
         self.litestar = Litestar(
             route_handlers=[
@@ -48,7 +49,7 @@ class HttpApi:
             request_max_body_size=BODY_BYTES_MAX,
             openapi_config=None,
             logging_config=None,
-            state=State({"core": core, "api": self.api}),
+            state=State({"core": core, "api": self.api, "origins": frozenset(origins)}),
         )
         self.app: ASGIApp = Edge(self.litestar, core.clock, self.api.metrics)
 
@@ -60,8 +61,8 @@ class HttpApi:
         self.api.close()
 
 
-def build(core: ApiCore) -> HttpApi:
-    return HttpApi(core)
+def build(core: ApiCore, origins: Collection[str] = ()) -> HttpApi:
+    return HttpApi(core, origins)
 
 
 def find_routes(attribute: str) -> list[BaseRouteHandler]:

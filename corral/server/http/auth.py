@@ -1,11 +1,12 @@
 """Auth: who asks, and whether they may.
 
 In this room   Caller; the guard in front of every route
-Comes in       `Authorization: Bearer corral_tok-01J…_secret`; consoles may put it in Sec-WebSocket-Protocol
+Comes in       `Authorization: Bearer corral_tok-01J…_secret`; consoles may put it in Sec-WebSocket-Protocol, or
+               come with a ticket
 Goes out       request.user; or auth.unauthenticated (401), auth.forbidden (403)
 Always true    a route without a word about it asks for a token: viewers read, operators change. Secrets are
-               compared by their hashes, in constant time.
-Next door      about.py has what routes say; services/tokens.py makes tokens
+               compared by their hashes, in constant time. A WebSocket from another site's page is refused.
+Next door      about.py has what routes say; services/tokens.py makes tokens, server/tickets.py tickets; origins.py
 Start here     guard()
 """
 
@@ -20,10 +21,15 @@ from msgspec import Struct
 
 from corral.clock import Clock
 from corral.errors import Forbidden, Unauthenticated
+from corral.model.console import ConsoleKind
+from corral.model.ids import VmId
 from corral.model.token import Role, Token
+from corral.model.vm import VM
 from corral.server.http.about import About
+from corral.server.http.origins import check_origin
 from corral.server.http.ports import ApiCore
 from corral.server.http.present import RANK
+from corral.server.tickets import TicketRefused
 from corral.store.mirror import Mirror
 
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -46,7 +52,12 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         return
     about: About = handler.opt.get("about") or About()
     core: ApiCore = connection.app.state.core
-    caller = authenticate(_presented(connection), core.mirror, core.clock)
+    if connection.scope["type"] == ScopeType.WEBSOCKET:
+        check_origin(connection.headers, connection.app.state.origins)
+    if about.ticket and "ticket" in connection.query_params:
+        caller = _with_ticket(connection, core)
+    else:
+        caller = authenticate(_presented(connection), core.mirror, core.clock)
     connection.scope["user"] = caller
     method = connection.scope.get("method", "WEBSOCKET")
     needed = about.role or (Role.VIEWER if method in READING else Role.OPERATOR)
@@ -68,8 +79,15 @@ def authenticate(presented: str, mirror: Mirror, clock: Clock) -> Caller:
     token = mirror.get(id) if scheme == "corral" else None
     digest = sha256(secret.encode("utf-8", "replace")).hexdigest()
     known = token.spec.sha256 if isinstance(token, Token) else "0" * 64
-    if not compare_digest(digest, known) or not isinstance(token, Token) or token.deleting:
+    if not compare_digest(digest, known) or not isinstance(token, Token):
         raise Unauthenticated("the token is not valid", hint="It may be mistyped, or revoked. " + _HINT)
+    return holder_of(token, clock)
+
+
+def holder_of(token: Token, clock: Clock) -> Caller:
+    """Who has the token. raises Unauthenticated: it is not valid any more"""
+    if token.deleting:
+        raise Unauthenticated("the token is not valid", hint="It was revoked. " + _HINT)
     if token.spec.expires_at is not None and clock.now_s() >= token.spec.expires_at:
         raise Unauthenticated(
             f"token {token.name} has expired", hint="`corral token create NAME` makes another."
@@ -81,6 +99,20 @@ def still_valid(caller: Caller, mirror: Mirror, clock: Clock) -> bool:
     """Whether the token of a long stream is good still."""
     expired = caller.expires_at is not None and clock.now_s() >= caller.expires_at
     return mirror.get(caller.token) is not None and not expired
+
+
+def _with_ticket(connection: ASGIConnection[Any, Any, Any, Any], core: ApiCore) -> Caller:
+    """The holder of the token that the ticket stands for. raises Unauthenticated, NotFound"""
+    query = connection.query_params
+    vm = core.mirror.find(VM, connection.path_params["vm"])
+    id = core.consoles.tickets.redeem(query["ticket"], VmId(vm.id), query.get("kind", ConsoleKind.SERIAL))
+    token = core.mirror.get(id)
+    assert isinstance(token, Token)
+    caller = holder_of(token, core.clock)
+    presented = _presented(connection)
+    if presented and authenticate(presented, core.mirror, core.clock).token != caller.token:
+        raise TicketRefused("the ticket is of another token than the one beside it")
+    return caller
 
 
 def _presented(connection: ASGIConnection[Any, Any, Any, Any]) -> str:

@@ -23,6 +23,7 @@ from corral.errors import CorralError, Forbidden, Invalid, Unauthenticated
 from corral.model.resource import KINDS, Resource
 from corral.model.token import Role
 from corral.server.http.about import About, Parameter
+from corral.server.http.answers import JSON
 from corral.server.http.bodies import BODY_BYTES_MAX
 from corral.server.http.pages import Page
 from corral.server.http.problems import PROBLEM_JSON, Malformed, Problem, TooLarge, problem_of, title_of
@@ -177,6 +178,8 @@ def _answers(handler: BaseRouteHandler, about: About) -> Document:
         content[about.media_type] = {
             "schema": _list_of(about) if about.answers is Page else _ref(about.answers)
         }
+    elif about.media_type != JSON:
+        content[about.media_type] = {"schema": {"type": "string", "format": "binary"}}
     if about.stream is not None:
         content["text/event-stream"] = {
             "schema": {

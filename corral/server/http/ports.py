@@ -7,17 +7,23 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from corral.clock import Clock
+from corral.model.console import Console, ConsoleKind
 from corral.model.ids import NodeId, VmId
 from corral.model.operation import Operation
 from corral.model.token import JoinToken
+from corral.server.consoles import Opener
 from corral.server.services import Services
 from corral.server.services.asking import Asking
+from corral.server.tickets import Tickets
 from corral.store.interface import Store
 from corral.store.mirror import Mirror
 
 
 class ConsoleSession(Protocol):
-    """An open serial console."""
+    """An open console."""
+
+    moved: bool  # the VM went to another node: the viewer has to connect anew
+    over: str  # why it was ended from the server's side; empty: it was not
 
     async def read(self) -> bytes:
         """Bytes from the guest; b"" when the session has ended. raises CorralError: it broke"""
@@ -29,8 +35,21 @@ class ConsoleSession(Protocol):
 
 
 class Consoles(Protocol):
-    async def open(self, vm: VmId) -> ConsoleSession:
-        """Raises CorralError: the VM does not run, or its node is not linked"""
+    @property
+    def tickets(self) -> Tickets: ...
+
+    async def open(
+        self, vm: VmId, kind: ConsoleKind, opener: Opener, replay_bytes: int = 0
+    ) -> ConsoleSession:
+        """Raises CorralError: the VM does not run, its node is not linked, it has no such console"""
+
+    async def screenshot(self, vm: VmId) -> bytes:
+        """PNG. raises CorralError, as open() does"""
+
+    def list(self) -> list[Console]: ...
+
+    def end(self, id: str, by: str) -> Console:
+        """Raises NoSession"""
 
 
 class JoinTokens(Protocol):

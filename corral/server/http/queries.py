@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from litestar import Request
+from litestar.connection import ASGIConnection
 
 from corral.errors import Invalid
 from corral.model.resource import Resource
@@ -35,7 +36,7 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 class Query:
     """The query of a request, parameter by parameter."""
 
-    def __init__(self, request: ApiRequest, known: Iterable[str] | None) -> None:
+    def __init__(self, request: ASGIConnection[Any, Any, Any, Any], known: Iterable[str] | None) -> None:
         """Known   names of the parameters; None: any name may be a field"""
         self.values: dict[str, list[str]] = dict(request.query_params.dict())
         if known is None:

@@ -1,9 +1,10 @@
-"""Relay: bytes between a WebSocket and a serial console, until one of the two ends.
+"""Relay: bytes between a WebSocket and a console, until one of the two ends.
 
 In this room   relay(), and the reasons for its end
 Comes in       an accepted WebSocket, an open ConsoleSession
 Goes out       binary frames; a close with a code and a reason
-Always true    both ends are closed when relay() returns, whichever ended first
+Always true    both ends are closed when relay() returns, whichever ended first; the session ends at once when the
+               user's rights do: the token is revoked or expires, or the VM goes
 Next door      routes/console.py opens both; server/consoles.py has the session
 Start here     relay()
 """
@@ -23,7 +24,9 @@ from corral.server.http.api import Api
 from corral.server.http.auth import Caller, still_valid
 from corral.server.http.ports import ConsoleSession
 
-LOOK_S = 15.0  # between two looks whether the token is still good
+LOOK_S = (
+    15.0  # between two looks whether the token is still good; a change and its expiry are looked at at once
+)
 REASON_BYTES_MAX = 120  # the protocol allows 123
 
 
@@ -35,6 +38,8 @@ class Close(IntEnum):
     INTERNAL = 1011
     REVOKED = 4401
     VM_GONE = 4404
+    MOVED = 4409  # the VM went to another node: open the console again
+    ENDED = 4410  # by an operator, or by a newer serial console
 
 
 class End(Struct, frozen=True):
@@ -75,6 +80,10 @@ async def _to_user(socket: WebSocket[Caller, Any, Any], session: ConsoleSession,
         return End(None, "the user hung up")
     if api.mirror.get(vm) is None:
         return End(Close.VM_GONE, "the VM is gone")
+    if session.moved:
+        return End(Close.MOVED, "the VM has moved to another node: open the console again")
+    if session.over:
+        return End(Close.ENDED, session.over)
     return End(Close.NORMAL, "the console session has ended")
 
 
@@ -96,13 +105,18 @@ async def _to_guest(socket: WebSocket[Caller, Any, Any], session: ConsoleSession
 async def _look(caller: Caller, api: Api, vm: VmId) -> End:
     """Ends when the VM goes, the token does not hold any more, or the server stops."""
     while True:
-        await api.watches.news(LOOK_S)
+        await api.watches.news(min(LOOK_S, _left_s(caller, api)))
         if api.watches.closing:
             return End(Close.GOING_AWAY, "the server is shutting down")
         if api.mirror.get(vm) is None:
             return End(Close.VM_GONE, "the VM is gone")
         if not still_valid(caller, api.mirror, api.clock):
             return End(Close.REVOKED, "the token is not valid any more")
+
+
+def _left_s(caller: Caller, api: Api) -> float:
+    """Seconds until the token expires, and a moment."""
+    return LOOK_S if caller.expires_at is None else max(0.0, caller.expires_at - api.clock.now_s()) + 0.01
 
 
 def _short(reason: str) -> str:

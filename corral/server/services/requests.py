@@ -2,6 +2,7 @@
 
 from msgspec import UNSET, Struct, UnsetType
 
+from corral.model.console import ConsoleKind
 from corral.model.network import Subnet
 from corral.model.token import Role
 from corral.model.vm import CloudInit, RestartPolicy
@@ -66,6 +67,12 @@ class CreateSnapshot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     memory: bool = False  # of a running VM: it goes on from there when it is reverted
     freeze: bool = True  # have the guest's agent put file systems to rest, if it is there
     description: str = ""
+
+
+class CreateConsoleTicket(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /vms/{vm}/console-tickets."""
+
+    kind: ConsoleKind = ConsoleKind.SERIAL
 
 
 class CreateVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -105,6 +105,7 @@ class PlayedServer:
         self.facts: list[Facts] = []
         self.streams: list[PlayedStream] = []
         self.consoles: dict[str, PlayedConsole] = {}
+        self.excuses: dict[str, CorralError] = {}  # by session of a console that could not be brought
 
     async def dial(self) -> "PlayedStream":
         await asyncio.sleep(0.001)
@@ -119,6 +120,9 @@ class PlayedServer:
 
     async def console(self, session: str) -> "PlayedConsole":
         return self.consoles.setdefault(session, PlayedConsole())
+
+    async def no_console(self, session: str, why: CorralError) -> None:
+        self.excuses[session] = why
 
     def assign(self, *things: Assignment) -> None:
         for thing in things:

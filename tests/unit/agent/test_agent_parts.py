@@ -14,8 +14,9 @@ from corral.agent.reporting import steady_room
 from corral.agent.seed import seed_files
 from corral.hypervisor.interface import DomainFacts, HypervisorFailed
 from corral.hypervisor.simulated import SimulatedHypervisor
+from corral.model.console import ConsoleKind
 from corral.model.ids import VmId
-from corral.model.link import NODE_COLUMNS, VM_COLUMNS, NicAssignment, OpenConsole
+from corral.model.link import NODE_COLUMNS, VM_COLUMNS, NicAssignment, OpenConsole, TakeScreenshot
 from corral.model.node import PoolOnNode
 from corral.model.vm import CloudInit, StopReason
 from tests.unit.agent.rig import LAN, VM, WEB, NoFigures, Rig, Strikes, in_rig
@@ -141,8 +142,57 @@ async def test_a_console_ends_with_its_vm(rig: Rig) -> None:
 async def test_a_console_that_can_not_be_opened_says_why(rig: Rig) -> None:
     await rig.passes(0.1)
     rig.one.server.tell(OpenConsole(session="s1", vm=VM))
-    await rig.until(lambda: "s1" in rig.one.server.consoles and rig.one.server.consoles["s1"].closed)
-    assert b"does not run" in rig.one.server.consoles["s1"].shown
+    await rig.until(lambda: "s1" in rig.one.server.excuses)
+    assert "does not run" in rig.one.server.excuses["s1"].message
+    assert "s1" not in rig.one.server.consoles
+
+
+@in_rig
+async def test_a_screen_is_relayed(rig: Rig) -> None:
+    await rig.web_runs()
+    rig.one.server.tell(OpenConsole(session="s1", vm=VM, kind=ConsoleKind.VNC))
+    await rig.until(lambda: "s1" in rig.one.server.consoles)
+    user = rig.one.server.consoles["s1"]
+    await rig.until(lambda: user.shown == b"RFB 003.008\n")
+    user.typed.put_nowait(b"RFB 003.008\n")
+    await rig.until(lambda: user.shown.endswith(b"\x01\x01"))
+    rig.one.host.crash(VM)
+    await rig.until(lambda: user.closed)
+
+
+@in_rig
+async def test_a_screen_that_is_not_there_says_so(rig: Rig) -> None:
+    await rig.web_runs()
+    rig.one.server.tell(OpenConsole(session="s1", vm=VM, kind=ConsoleKind.SPICE))
+    await rig.until(lambda: "s1" in rig.one.server.excuses)
+    assert rig.one.server.excuses["s1"].code == "console.no_screen"
+
+
+@in_rig
+async def test_a_console_begins_with_what_was_printed_before(rig: Rig) -> None:
+    await rig.web_runs()
+    rig.one.host.shows(VM).line.print(b"long ago, and \x1b[6n quietly\r\n")
+    rig.one.server.tell(OpenConsole(session="s1", vm=VM, replay_bytes=1000))
+    await rig.until(lambda: "s1" in rig.one.server.consoles)
+    user = rig.one.server.consoles["s1"]
+    await rig.until(lambda: b"simulated" in user.shown)
+    assert b"long ago, and  quietly" in user.shown.partition(b"(simulated)")[0]
+
+
+@in_rig
+async def test_a_picture_is_sent_once_it_is_taken(rig: Rig) -> None:
+    await rig.web_runs()
+    rig.one.server.tell(TakeScreenshot(session="p1", vm=VM))
+    await rig.until(lambda: "p1" in rig.one.server.consoles)
+    user = rig.one.server.consoles["p1"]
+    await rig.until(lambda: user.shown.startswith(b"\x89PNG"))
+    await rig.passes(0.1)
+    assert not user.closed, "what is closed too early may be lost on the way"
+    user.typed.put_nowait(b"")
+    await rig.until(lambda: user.closed)
+    rig.one.host.crash(VM)
+    rig.one.server.tell(TakeScreenshot(session="p2", vm=VM))
+    await rig.until(lambda: "p2" in rig.one.server.excuses)
 
 
 # ---- lanes

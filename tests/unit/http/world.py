@@ -9,6 +9,7 @@ import httpx
 
 from corral.clock import SystemClock, new_id, new_secret
 from corral.errors import CorralError
+from corral.model.console import Console, ConsoleKind
 from corral.model.ids import NodeId, VmId
 from corral.model.image import Image
 from corral.model.node import Node, NodePhase, NodeSpec, NodeStatus
@@ -16,10 +17,12 @@ from corral.model.operation import Operation, Verb
 from corral.model.resource import Resource
 from corral.model.token import JoinToken, JoinTokenSpec, Role, Token, TokenSpec
 from corral.model.vm import VM, VMPhase, VMSpec, VMStatus
+from corral.server.consoles import NoSession, Opener
 from corral.server.http.app import HttpApi, build
 from corral.server.services import Services
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, Desk
+from corral.server.tickets import Tickets
 from corral.store.interface import Put, Write
 from corral.store.memory import MemoryStore
 from corral.store.mirror import Mirror
@@ -55,6 +58,7 @@ class EchoSession:
     def __init__(self) -> None:
         self.out: asyncio.Queue[bytes | CorralError] = asyncio.Queue()
         self.closed: str | None = None
+        self.moved, self.over = False, ""
 
     async def read(self) -> bytes:
         item = await self.out.get()
@@ -70,15 +74,47 @@ class EchoSession:
 
 
 class Consoles:
-    def __init__(self) -> None:
+    def __init__(self, core: "Core") -> None:
+        self.core, self.tickets = core, Tickets(core.mirror, core.clock)
         self.sessions: list[EchoSession] = []
+        self.asked: list[tuple[ConsoleKind, Opener, int]] = []
         self.error: CorralError | None = None
 
-    async def open(self, vm: VmId) -> EchoSession:
+    async def open(self, vm: VmId, kind: ConsoleKind, opener: Opener, replay_bytes: int = 0) -> EchoSession:
         if self.error:
             raise self.error
+        self.asked.append((kind, opener, replay_bytes))
         self.sessions.append(EchoSession())
         return self.sessions[-1]
+
+    async def screenshot(self, vm: VmId) -> bytes:
+        if self.error:
+            raise self.error
+        return b"\x89PNG and so on"
+
+    def list(self) -> list[Console]:
+        return [self._shown(n) for n, session in enumerate(self.sessions) if session.closed is None]
+
+    def end(self, id: str, by: str) -> Console:
+        number = int(id.removeprefix("con-")) if id.startswith("con-") else len(self.sessions)
+        if number >= len(self.sessions):
+            raise NoSession(id)
+        self.sessions[number].over = f"ended by {by}"
+        self.sessions[number].out.put_nowait(b"")
+        return self._shown(number)
+
+    def _shown(self, number: int) -> Console:
+        kind, opener, _ = self.asked[number]
+        return Console(
+            id=f"con-{number}",
+            vm=VmId("vm-000001"),
+            vm_name="web-1",
+            node=NodeId("node-0001"),
+            kind=kind,
+            by=opener.name,
+            client=opener.client,
+            since=1000.0,
+        )
 
 
 class JoinTokens:
@@ -118,7 +154,7 @@ class Core:
         self.store = MemoryStore(self.clock)
         self.mirror = Mirror(recent=50)
         self.services = Services(Desk(self.store, self.mirror, self.clock))
-        self.hub, self.consoles = Hub(), Consoles()
+        self.hub, self.consoles = Hub(), Consoles(self)
         self.join_tokens, self.image_store = JoinTokens(self), ImageStore(self)
         self.ready = self.leading = True
         self.broken = False
@@ -165,7 +201,7 @@ class World:
 
     def __init__(self) -> None:
         self.core = Core()
-        self.api: HttpApi = build(self.core)
+        self.api: HttpApi = build(self.core, origins=("https://ui.example",))
         self.tokens: dict[Role, str] = {}
 
     async def start(self) -> None:

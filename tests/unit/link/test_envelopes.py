@@ -3,6 +3,7 @@
 import pytest
 
 from corral.errors import CorralError, Invalid
+from corral.model.console import ConsoleKind
 from corral.model.ids import ImageId, NodeId, PoolId, VmId, VolumeId
 from corral.model.link import (
     Ack,
@@ -14,6 +15,7 @@ from corral.model.link import (
     OpenConsole,
     Report,
     ServerMessage,
+    TakeScreenshot,
     VmAssignment,
     VmRole,
     VolumeAssignment,
@@ -56,7 +58,8 @@ FROM_SERVER = [
         ),
     ),
     ("ack", Ack(seq=2**53)),
-    ("open console", OpenConsole(session="s", vm=VM)),
+    ("open console", OpenConsole(session="s", vm=VM, kind=ConsoleKind.VNC, replay_bytes=4096)),
+    ("take a screenshot", TakeScreenshot(session="s", vm=VM)),
 ]
 
 
