@@ -6,6 +6,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corral.cli.parts.following import finish
+from corral.cli.parts.hardware import (
+    CpuModelOption,
+    CpusMaxOption,
+    DeviceOption,
+    FirmwareOption,
+    GraphicsOption,
+    GuestOption,
+    HugepagesOption,
+    MachineOption,
+    MemoryMaxOption,
+    NestedOption,
+    NumaCellsOption,
+    PinEmulatorOption,
+    PinOption,
+    SecureBootOption,
+    TopologyOption,
+    TpmOption,
+    VideoOption,
+    WatchdogOption,
+    hardware_body,
+)
 from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
@@ -83,15 +104,25 @@ def create(
     image: Annotated[
         str, typer.Option("--image", help="Image of the first disk.", autocompletion=names_of("images"))
     ] = "",
-    cpus: Annotated[int, typer.Option("--cpus", help="Number of vCPUs.")] = 1,
-    memory: Annotated[str, typer.Option("--memory", metavar="SIZE", help="Like 512MiB or 4GiB.")] = "512MiB",
+    profile: Annotated[
+        str,
+        typer.Option(
+            "--profile",
+            help="Defaults for what is not said here: linux, windows, or one of `corral profile list`.",
+            autocompletion=names_of("profiles"),
+        ),
+    ] = "",
+    cpus: Annotated[int | None, typer.Option("--cpus", help="Number of vCPUs. Default: 1.")] = None,
+    memory: Annotated[str, typer.Option("--memory", metavar="SIZE", help="Like 4GiB. Default: 512MiB.")] = "",
     disk: Annotated[
         list[str] | None,
         typer.Option(
             "--disk",
             metavar="DISK",
             help="SIZE of the first disk (default: the image's), then of further empty ones; or "
-            "volume=NAME, or size=SIZE,image=NAME,pool=NAME. Repeatable.",
+            "volume=NAME, or size=SIZE,image=NAME,pool=NAME. How it is attached: bus=virtio|scsi|sata|usb,"
+            "cache=none|writeback|writethrough|directsync|unsafe,io=native|threads|io_uring,iothread=yes,discard=no,"
+            "iops=N,bytes=SIZE (a second; read-iops, write-bytes, … for one way). Repeatable.",
         ),
     ] = None,
     pool: Annotated[
@@ -102,10 +133,29 @@ def create(
         typer.Option(
             "--network",
             metavar="NETWORK",
-            help="A port on this network: NAME, or NAME,address=IP,mac=MAC. Repeatable.",
+            help="A port on this network: NAME, or NAME,address=IP,mac=MAC. What the NIC is: model=virtio|e1000e,"
+            "queues=N,mbit=N (in-mbit and out-mbit for one way). Repeatable.",
             autocompletion=names_of("networks"),
         ),
     ] = None,
+    guest: GuestOption = "",
+    firmware: FirmwareOption = "",
+    secure_boot: SecureBootOption = False,
+    tpm: TpmOption = None,
+    machine: MachineOption = "",
+    cpu_model: CpuModelOption = "",
+    nested: NestedOption = None,
+    topology: TopologyOption = "",
+    cpus_max: CpusMaxOption = None,
+    memory_max: MemoryMaxOption = "",
+    pin: PinOption = None,
+    pin_emulator: PinEmulatorOption = "",
+    numa_cells: NumaCellsOption = "",
+    hugepages: HugepagesOption = "",
+    graphics: GraphicsOption = "",
+    video: VideoOption = "",
+    watchdog: WatchdogOption = "",
+    device: DeviceOption = None,
     ssh_key: Annotated[
         list[Path] | None,
         typer.Option(
@@ -125,13 +175,17 @@ def create(
     ] = "",
     policy: Annotated[str, typer.Option("--policy", help="Placement: spread or pack.")] = "spread",
     restart: Annotated[
-        str, typer.Option("--restart", help="When it stops by itself: never, on-failure, always.")
-    ] = "on-failure",
+        str,
+        typer.Option(
+            "--restart", help="When it stops by itself: never, on-failure, always. Default: on-failure."
+        ),
+    ] = "",
     protected: Annotated[bool, typer.Option("--protected", help="Refuse to delete it.")] = False,
     start: Annotated[bool, typer.Option("--start/--no-start", help="Start it at once.")] = True,
     stop_timeout: Annotated[
-        str, typer.Option("--stop-timeout", metavar="TIME", help="How long a shutdown may take.")
-    ] = "90s",
+        str,
+        typer.Option("--stop-timeout", metavar="TIME", help="How long a shutdown may take. Default: 90s."),
+    ] = "",
     dry_run: DryRunOption = False,
     wait: WaitOption = None,
     timeout: TimeoutOption = "",
@@ -139,24 +193,52 @@ def create(
 ) -> None:
     """Create a VM, and start it.
 
+    What is not said comes from --profile, then from the preset of --guest. `corral vm show` has what became of it.
+
     Example: corral vm create web --image debian --memory 512MiB --disk 4GiB --network default --ssh-key ~/.ssh/id.pub
     """
     from corral.cli.parts.asking import cloud_init_of, disks_of, nics_of
 
+    cloud_init = cloud_init_of(user_data, meta_data, network_config, ssh_key or [])
+    hardware = hardware_body(
+        guest=guest,
+        firmware=firmware,
+        secure_boot=secure_boot,
+        tpm=tpm,
+        machine=machine,
+        cpu_model=cpu_model,
+        nested=nested,
+        topology=topology,
+        cpus_max=cpus_max,
+        memory_max=memory_max,
+        pin=pin,
+        pin_emulator=pin_emulator,
+        numa_cells=numa_cells,
+        hugepages=hugepages,
+        graphics=graphics,
+        video=video,
+        watchdog=watchdog,
+        device=device,
+    )
+    chosen = {
+        "profile": profile,
+        "cpus": cpus,
+        "memory": memory,
+        "hardware": hardware,
+        "cloud_init": cloud_init if any(cloud_init.values()) else None,
+        "restart": restart,
+        "stop_timeout_s": duration_s(stop_timeout, "stop-timeout"),
+    }
     fields = {
         "name": name,
         "labels": labels_of(label),
-        "cpus": cpus,
-        "memory": memory,
         "disks": disks_of(image, pool, disk or []),
         "nics": nics_of(network or []),
-        "cloud_init": cloud_init_of(user_data, meta_data, network_config, ssh_key or []),
         "running": start,
-        "restart": restart,
         "protected": protected,
-        "stop_timeout_s": duration_s(stop_timeout, "stop-timeout"),
         "policy": policy,
         "node": node,
+        **{field: value for field, value in chosen.items() if value not in ("", None, {})},
     }
     with connect() as client:
         operation = client.vms.having(dry_run=dry_run).create(**fields)

@@ -29,6 +29,7 @@ from corral.client.nouns import (
     Noun,
     Operations,
     Pools,
+    Profiles,
     Snapshots,
     Tokens,
     VMs,
@@ -62,6 +63,7 @@ class Client:
         self.images = Images(self.connection)
         self.pools = Pools(self.connection)
         self.networks = Networks(self.connection)
+        self.profiles = Profiles(self.connection)
         self.operations = Operations(self.connection)
         self.events = Events(self.connection)
         self.tokens = Tokens(self.connection)

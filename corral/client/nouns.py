@@ -27,6 +27,7 @@ from corral.model.network import Network
 from corral.model.node import Node
 from corral.model.operation import Operation
 from corral.model.pool import StoragePool
+from corral.model.profile import VMProfile
 from corral.model.resource import Resource
 from corral.model.snapshot import Snapshot
 from corral.model.token import JoinToken, Token
@@ -257,6 +258,10 @@ class Pools(Noun[StoragePool]):
 
 class Networks(Noun[Network]):
     kind = Network
+
+
+class Profiles(Noun[VMProfile]):
+    kind = VMProfile
 
 
 class Events(Noun[Event]):

@@ -53,6 +53,7 @@ class OperationSpec(Struct, frozen=True, kw_only=True):
     by: str = ""  # name of the token that asked
     request_id: str = ""
     deadline_s: float = 600.0  # seconds after created_at at which it fails
+    warnings: tuple[str, ...] = ()  # what it costs or risks, for people
     cancel: bool = False  # the user asked to stop it
 
 

@@ -8,16 +8,17 @@ Start here     disks_of()
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from corral.cli.parts.hardware import DISK_LIMITS, DISK_TUNING, NIC_TUNING, disk_body, nic_body
 from corral.errors import Invalid
 
-DISK_FIELDS: Final = ("volume", "size", "image", "pool")
-NIC_FIELDS: Final = ("address", "mac")
+DISK_FIELDS: Final = ("volume", "size", "image", "pool", *DISK_TUNING, *DISK_LIMITS)
+NIC_FIELDS: Final = ("address", "mac", *NIC_TUNING)
 CLOUD_CONFIG: Final = "#cloud-config"
 
 
-def disks_of(image: str, pool: str, texts: Sequence[str]) -> list[dict[str, str]]:
+def disks_of(image: str, pool: str, texts: Sequence[str]) -> list[dict[str, Any]]:
     """The first one is made from the image, unless its text says otherwise; without texts it is as large as the image.
 
     raises  Invalid: an unknown field, or neither image nor disk
@@ -29,13 +30,24 @@ def disks_of(image: str, pool: str, texts: Sequence[str]) -> list[dict[str, str]
     elif image:
         raise Invalid("--image", image, "needed: the first --disk says what it is made of")
     return [
-        disk if "volume" in disk or "pool" in disk or not pool else {**disk, "pool": pool} for disk in disks
+        disk_body(disk if "volume" in disk or "pool" in disk or not pool else {**disk, "pool": pool})
+        for disk in disks
     ]
 
 
-def nics_of(texts: Sequence[str]) -> list[dict[str, str]]:
-    """`default` or `default,address=10.0.0.5`. raises Invalid"""
-    return [_fields(text, "network", ("network", *NIC_FIELDS), "network") for text in texts]
+def nics_of(texts: Sequence[str]) -> list[dict[str, Any]]:
+    """`default` or `default,address=10.0.0.5,model=e1000e`. raises Invalid"""
+    return [nic_body(_fields(text, "network", ("network", *NIC_FIELDS), "network")) for text in texts]
+
+
+def disk_tuning(text: str) -> dict[str, Any]:
+    """`bus=scsi,cache=none`: how disks are attached, without which. raises Invalid"""
+    return disk_body(_fields(text, "disks", (*DISK_TUNING, *DISK_LIMITS), "bus")) if text else {}
+
+
+def nic_tuning(text: str) -> dict[str, Any]:
+    """`model=e1000e` or `queues=4`. raises Invalid"""
+    return nic_body(_fields(text, "nics", NIC_TUNING, "model")) if text else {}
 
 
 def cloud_init_of(
@@ -77,7 +89,7 @@ def _fields(text: str, option: str, known: Sequence[str], bare: str) -> dict[str
             name, value = bare, part
         if name not in known or not value:
             raise Invalid(
-                f"--{option}", text, f"made of {', '.join(known)}", hint=f"Like {bare}=…,{known[-1]}=…."
+                f"--{option}", text, f"made of {', '.join(known)}", hint=f"Like {bare}=…,{known[1]}=…."
             )
         fields[name] = value
     return fields

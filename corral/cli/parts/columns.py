@@ -106,6 +106,19 @@ def network_columns(names: Names) -> Sequence[Column]:
     )
 
 
+def profile_columns() -> Sequence[Column]:
+    return (
+        NAME,
+        Column("GUEST", lambda p: p.spec.hardware.guest or "linux"),
+        Column("CPUS", lambda p: str(p.spec.cpus or "-"), right=True),
+        Column("MEMORY", lambda p: str(p.spec.memory or "-"), right=True),
+        Column("FIRMWARE", lambda p: p.spec.hardware.firmware or "-"),
+        Column("SUMMARY", lambda p: p.spec.summary or "-"),
+        LABELS,
+        ID,
+    )
+
+
 def operation_columns() -> Sequence[Column]:
     return (
         Column("ID", lambda o: o.id),

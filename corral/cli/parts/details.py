@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from corral.cli.parts.columns import address, vm_phase
 from corral.cli.parts.lookup import Names
+from corral.cli.parts.machine import choices, disk_words, hardware_details, nic_words, size_words
 from corral.cli.parts.words import age, moment, pairs, yes
 from corral.model.units import format_size
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from corral.model.node import Node
     from corral.model.operation import Operation
     from corral.model.pool import StoragePool
+    from corral.model.profile import VMProfile
     from corral.model.resource import Resource, Trouble
     from corral.model.vm import VM
     from corral.model.volume import Volume
@@ -31,13 +33,10 @@ def vm_details(vm: "VM", names: Names) -> Pairs:
         ("Bound to", names.of("nodes", spec.node) if spec.node else ""),
         ("Doing", report.step if report else ""),
         ("Restarts", str(report.restarts) if report and report.restarts else ""),
-        ("CPUs", str(spec.cpus)),
-        ("Memory", format_size(spec.memory_bytes)),
-        ("Disks", "\n".join(f"{names.of('volumes', d.volume)} ({d.bus})" for d in spec.disks)),
-        (
-            "NICs",
-            "\n".join(f"{names.of('networks', n.network)} {n.mac} {n.address}".rstrip() for n in spec.nics),
-        ),
+        *size_words(spec),
+        *hardware_details(vm),
+        ("Disks", "\n".join(f"{names.of('volumes', d.volume)} ({disk_words(d)})" for d in spec.disks)),
+        ("NICs", "\n".join(f"{names.of('networks', n.network)} {nic_words(n)}" for n in spec.nics)),
         ("Address", address(vm)),
         ("Guest", _guest(vm)),
         ("Migration", _migration(vm, names)),
@@ -46,6 +45,23 @@ def vm_details(vm: "VM", names: Names) -> Pairs:
         ("Placement", spec.policy),
         ("Protected", yes(spec.protected)),
         *_trouble(status.trouble),
+    )
+
+
+def profile_details(profile: "VMProfile") -> Pairs:
+    import msgspec
+
+    spec = msgspec.to_builtins(profile.spec)
+    return _without_gaps(
+        *(_head(profile) if profile.created_at else (("Name", profile.name),)),
+        ("Summary", profile.spec.summary),
+        ("CPUs", str(profile.spec.cpus or "")),
+        ("Memory", str(profile.spec.memory or "")),
+        ("Hardware", choices(spec.get("hardware", {}))),
+        ("Disks", choices(spec.get("disk", {}))),
+        ("NICs", choices(spec.get("nic", {}))),
+        ("cloud-init", ", ".join(name for name, text in spec.get("cloud_init", {}).items() if text)),
+        ("Restart", profile.spec.restart or ""),
     )
 
 

@@ -47,6 +47,8 @@ def finish(
     names = Names(client)
     shown: list[Operation] = []
     for operation in operations:
+        for warning in operation.spec.warnings:
+            typer.echo(f"warning: {warning}", err=True)
         seen = _Latest(operation)
         try:
             if not dry_run and (on_terminal() if wait is None else wait):

@@ -82,6 +82,7 @@ def _tags(used: Iterable[str]) -> list[str]:
         "Volumes",
         "Pools",
         "Networks",
+        "Profiles",
         "Operations",
         "Events",
         "Changes",

@@ -9,6 +9,7 @@ from corral.server.services.base import Desk
 from corral.server.services.images import Images
 from corral.server.services.manifests import Manifests
 from corral.server.services.operations import Operations
+from corral.server.services.profiles import Profiles
 from corral.server.services.snapshots import Snapshots
 from corral.server.services.things import Networks, Nodes, Pools
 from corral.server.services.tokens import Tokens
@@ -27,6 +28,7 @@ class Services:
         self.images = Images(desk)
         self.pools = Pools(desk)
         self.networks = Networks(desk)
+        self.profiles = Profiles(desk)
         self.nodes = Nodes(desk)
         self.operations = Operations(desk)
         self.tokens = Tokens(desk)

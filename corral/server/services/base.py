@@ -48,6 +48,7 @@ class Change(Struct, frozen=True, kw_only=True):
     done: bool = False  # the change is all there is to it: the operation ends at once
     failed: Trouble | None = None  # the operation ends at once, and not well
     deadline_s: float = 600.0
+    warnings: tuple[str, ...] = ()  # what it costs or risks
     operation_id: str = ""  # where the change itself has to name it
 
 
@@ -128,6 +129,7 @@ class Desk:
                 by=asking.by,
                 request_id=asking.request_id,
                 deadline_s=change.deadline_s,
+                warnings=change.warnings,
             ),
             status=status,
         )

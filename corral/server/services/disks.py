@@ -9,10 +9,12 @@ from corral.errors import CorralError, InUse, Invalid
 from corral.model.ids import ImageId, PoolId, VmId, VolumeId
 from corral.model.image import LATEST, VERSION, Image, ImagePhase
 from corral.model.pool import StoragePool
+from corral.model.profile import DiskChoice, Size
 from corral.model.units import GiB, KiB, parse_size
 from corral.model.vm import VM, Disk
 from corral.model.volume import Volume, VolumeSpec
-from corral.server.services.requests import CreateVM, NewDisk, Size
+from corral.server.services.hardware import layered, tuned_disk
+from corral.server.services.requests import CreateVM, NewDisk
 from corral.store.mirror import Mirror
 
 SECTOR_BYTES = 4 * KiB  # volumes are whole ones, also on an image that is not
@@ -35,9 +37,12 @@ class ImageNotReady(CorralError):
 
 
 def new_volumes(
-    ask: CreateVM, vm: VmId, mirror: Mirror, clock: Clock
+    ask: CreateVM, vm: VmId, mirror: Mirror, clock: Clock, choice: DiskChoice
 ) -> tuple[tuple[Volume, ...], tuple[Disk, ...], tuple[Volume, ...]]:
-    """New volumes, the VM's disks, and the existing volumes among them (unchanged, to be expected as they are)."""
+    """New volumes, the VM's disks, and the existing volumes among them (unchanged, to be expected as they are).
+
+    choice  how a disk is attached where it does not say so itself
+    """
     new: list[Volume] = []
     disks: list[Disk] = []
     used: list[Volume] = []
@@ -52,7 +57,7 @@ def new_volumes(
                 name, ask.project, disk.pool, disk.image, disk.size, mirror, clock, field + ".", vm
             )
             new.append(volume)
-        disks.append(Disk(volume=VolumeId(volume.id)))
+        disks.append(tuned_disk(Disk(volume=VolumeId(volume.id)), layered(choice, disk), field))
     return tuple(new), tuple(disks), tuple(used)
 
 

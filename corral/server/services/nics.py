@@ -7,7 +7,9 @@ from corral.errors import CorralError, Invalid
 from corral.model.ids import NetworkId, VmId
 from corral.model.network import Network, Subnet
 from corral.model.port import Port, PortSpec
+from corral.model.profile import NicChoice
 from corral.model.vm import Nic
+from corral.server.services.hardware import layered, tuned_nic
 from corral.server.services.requests import CreateVM, NewNic
 from corral.store.mirror import Mirror
 
@@ -44,10 +46,14 @@ class Addresses:
 
 
 def new_ports(
-    ask: CreateVM, vm: VmId, addresses: Addresses, mirror: Mirror, clock: Clock
+    ask: CreateVM, vm: VmId, addresses: Addresses, mirror: Mirror, clock: Clock, choice: NicChoice
 ) -> tuple[tuple[Port, ...], tuple[Nic, ...]]:
-    """A port for each NIC asked for. raises NotFound, Invalid, NoAddress"""
+    """A port for each NIC asked for, each NIC as `choice` says where it does not say so itself.
+
+    raises  NotFound, Invalid, NoAddress
+    """
     ports: list[Port] = []
+    nics: list[Nic] = []
     for number, nic in enumerate(ask.nics):
         network = mirror.find(Network, nic.network)
         mac = nic.mac.lower() or make_mac(clock)
@@ -62,7 +68,8 @@ def new_ports(
                 spec=PortSpec(network=NetworkId(network.id), vm=vm, mac=mac, address=address),
             )
         )
-    nics = (Nic(network=p.spec.network, mac=p.spec.mac, address=p.spec.address) for p in ports)
+        plain = Nic(network=NetworkId(network.id), mac=mac, address=address)
+        nics.append(tuned_nic(plain, layered(choice, nic), f"nics[{number}]"))
     return tuple(ports), tuple(nics)
 
 

@@ -4,13 +4,12 @@ from msgspec import UNSET, Struct, UnsetType
 
 from corral.model.console import ConsoleKind
 from corral.model.network import Subnet
+from corral.model.profile import DiskChoice, HardwareChoice, NicChoice, Size, VMProfileSpec
 from corral.model.token import Role
 from corral.model.vm import CloudInit, RestartPolicy
 
-Size = int | str  # bytes, or a text that model/units.py understands
 
-
-class NewDisk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NewDisk(DiskChoice, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A disk of a new VM: a new volume, or one that exists."""
 
     volume: str = ""  # an existing volume; then nothing else is given
@@ -19,7 +18,7 @@ class NewDisk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pool: str = ""  # where the new volume lives; empty: the only pool, or the one called default
 
 
-class NewNic(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NewNic(NicChoice, frozen=True, kw_only=True, forbid_unknown_fields=True):
     network: str
     mac: str = ""  # empty: made up
     address: str = ""  # empty: the next free one of the subnet
@@ -31,17 +30,34 @@ class CreateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     project: str = "default"
     labels: dict[str, str] = {}
-    cpus: int = 1
-    memory: Size = "512MiB"
+    profile: str = ""  # whose choices count where this body makes none; also linux and windows
+    cpus: int | None = None  # what is not chosen comes from the profile, then from the guest's preset
+    memory: Size | None = None
+    hardware: HardwareChoice = HardwareChoice()
     disks: tuple[NewDisk, ...] = ()
     nics: tuple[NewNic, ...] = ()
-    cloud_init: CloudInit = CloudInit()
+    cloud_init: CloudInit | None = None
     running: bool = True
-    restart: RestartPolicy = RestartPolicy.ON_FAILURE
+    restart: RestartPolicy | None = None
     protected: bool = False
-    stop_timeout_s: float = 90.0
+    stop_timeout_s: float | None = None
     policy: str = "spread"
     node: str = ""  # run on this node only
+
+
+class CreateProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /profiles."""
+
+    name: str
+    labels: dict[str, str] = {}
+    spec: VMProfileSpec = VMProfileSpec()
+
+
+class UpdateProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of PATCH /profiles/{profile}; spec replaces all of it."""
+
+    labels: dict[str, str] | UnsetType = UNSET
+    spec: VMProfileSpec | UnsetType = UNSET
 
 
 class UpdateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

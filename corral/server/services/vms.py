@@ -16,15 +16,17 @@ from corral.errors import CorralError, Invalid, Protected
 from corral.model.ids import NodeId, VmId
 from corral.model.node import Node
 from corral.model.operation import Operation, Verb
+from corral.model.profile import VMProfileSpec
 from corral.model.resource import Resource
-from corral.model.units import GiB, MiB, parse_size
 from corral.model.vm import VM, Disk, DomainState, MigrationWish, Nic, VMPhase, VMSpec
 from corral.model.volume import Volume
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, Desk, check_labels, check_name
 from corral.server.services.cloudinit import check_cloud_init
 from corral.server.services.disks import new_volumes
+from corral.server.services.hardware import check_size, hardware_of, warnings
 from corral.server.services.nics import Addresses, new_ports
+from corral.server.services.profiles import choices_for
 from corral.server.services.requests import CreateVM, MigrateVM, UpdateVM
 from corral.server.services.snapshots import refuse_keeping_volumes, refuse_migration
 from corral.store.interface import Put, Write
@@ -106,10 +108,11 @@ class VMs:
         return vm
 
     def _create(self, ask: CreateVM) -> Change:
-        self._check(ask)
+        chosen = choices_for(ask, self.mirror)
+        self._check(ask, chosen)
         id, now_s = VmId(new_id("vm", self.clock)), self.clock.now_s()
-        volumes, disks, used = new_volumes(ask, id, self.mirror, self.clock)
-        ports, nics = new_ports(ask, id, self.addresses, self.mirror, self.clock)
+        volumes, disks, used = new_volumes(ask, id, self.mirror, self.clock, chosen.disk)
+        ports, nics = new_ports(ask, id, self.addresses, self.mirror, self.clock, chosen.nic)
         vm = VM(
             id=id,
             name=ask.name,
@@ -117,7 +120,7 @@ class VMs:
             labels=ask.labels,
             created_at=now_s,
             finalizers=(CLEAN_UP,),
-            spec=self._spec(ask, disks, nics),
+            spec=self._spec(ask, chosen, disks, nics),
         )
         new: tuple[Resource, ...] = (vm, *volumes, *ports)
         return Change(
@@ -126,33 +129,34 @@ class VMs:
             expect={**{r.id: 0 for r in new}, **{v.id: v.revision for v in used}},
             verb=Verb.CREATE,
             boot=vm.spec.boot if ask.running else 0,
+            warnings=tuple(warnings(vm.spec.hardware, vm.spec.disks)),
         )
 
-    def _check(self, ask: CreateVM) -> None:
+    def _check(self, ask: CreateVM, chosen: VMProfileSpec) -> None:
         check_name(ask.name)
         check_labels(ask.labels)
-        if not 1 <= ask.cpus <= 512:
-            raise Invalid("cpus", ask.cpus, "a number of vCPUs from 1 to 512")
-        memory = parse_size(ask.memory, "memory")
-        if not 16 * MiB <= memory <= 12 * 1024 * GiB or memory % MiB:
-            raise Invalid("memory", ask.memory, "16MiB to 12TiB in whole MiB")
+        check_size(chosen)
         if ask.policy not in POLICIES:
             raise Invalid("policy", ask.policy, " or ".join(POLICIES))
-        if not 0 <= ask.stop_timeout_s <= 3600:
-            raise Invalid("stop_timeout_s", ask.stop_timeout_s, "0 to 3600 seconds")
-        check_cloud_init(ask.cloud_init)
+        assert chosen.cloud_init
+        check_cloud_init(chosen.cloud_init)
 
-    def _spec(self, ask: CreateVM, disks: tuple[Disk, ...], nics: tuple[Nic, ...]) -> VMSpec:
+    def _spec(
+        self, ask: CreateVM, chosen: VMProfileSpec, disks: tuple[Disk, ...], nics: tuple[Nic, ...]
+    ) -> VMSpec:
+        cpus, memory_bytes = check_size(chosen)
+        assert chosen.cloud_init and chosen.restart and chosen.stop_timeout_s is not None
         return VMSpec(
-            cpus=ask.cpus,
-            memory_bytes=parse_size(ask.memory, "memory"),
+            cpus=cpus,
+            memory_bytes=memory_bytes,
+            hardware=hardware_of(chosen.hardware, cpus, memory_bytes),
             disks=disks,
             nics=nics,
-            cloud_init=ask.cloud_init,
+            cloud_init=chosen.cloud_init,
             running=ask.running,
             boot=1 if ask.running else 0,
-            stop_timeout_s=ask.stop_timeout_s,
-            restart=ask.restart,
+            stop_timeout_s=chosen.stop_timeout_s,
+            restart=chosen.restart,
             protected=ask.protected,
             policy=ask.policy,
             node=NodeId(self.mirror.find(Node, ask.node).id) if ask.node else None,

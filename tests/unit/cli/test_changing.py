@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from corral.cli.parts.asking import disks_of, nics_of, with_keys
@@ -60,7 +61,6 @@ def test_vm_create_asks_for_all_of_it(api: FakeApi, corral: Corral, key: Path, t
         "disks": [{"image": "debian", "size": "4GiB", "pool": "shared"}],
         "nics": [{"network": "default", "address": "10.0.0.9"}],
         "running": True,
-        "restart": "on-failure",
         "protected": False,
         "stop_timeout_s": 120.0,
         "policy": "spread",
@@ -70,17 +70,22 @@ def test_vm_create_asks_for_all_of_it(api: FakeApi, corral: Corral, key: Path, t
 
 def test_bodies_are_what_the_api_takes(api: FakeApi, corral: Corral) -> None:
     """Every body that a command sends decodes as the server would decode it, unknown fields refused."""
-    import msgspec
-
     from corral.server.services import requests
 
-    for path in ("/vms", "/volumes", "/pools", "/networks"):
+    for path in ("/vms", "/volumes", "/pools", "/networks", "/profiles"):
         api.on("POST", path, SUCCEEDED)
     api.on("PATCH", "/vms/web", SUCCEEDED)
     api.on("PATCH", "/nodes/node1", SUCCEEDED)
     api.add(a_vm("web"))
     lines = {
         "vm create web --image debian --disk 4GiB --disk 1GiB --disk volume=old --network default": requests.CreateVM,
+        "vm create win --guest windows --image win --disk 64GiB,bus=scsi,cache=none,iothread=yes,iops=500,bytes=50MB "
+        "--network lan,model=e1000e,in-mbit=10 --secure-boot --tpm --cpu-model host --nested --cpus 4 --cpus-max 8 "
+        "--topology sockets=1,cores=4,threads=2 --memory-max 8GiB --pin 2 --pin 4-5 --pin-emulator 0 --numa-cells 0 "
+        "--hugepages 2MiB --graphics spice --video qxl --watchdog reset --machine pc-q35-7.2 "
+        "--device pci=0000:3b:00.0 --device usb=046d:c52b": requests.CreateVM,
+        "profile create db --cpus 8 --memory 32GiB --hugepages 1GiB --disks scsi,io=io_uring --nics queues=4,mbit=100 "
+        "--summary x --no-tpm --restart always": requests.CreateProfile,
         "volume create data --size 1GiB --pool shared --label a=b": requests.CreateVolume,
         "volume create data --image debian": requests.CreateVolume,
         "pool create shared --path /srv/x --shared --node node1": requests.CreatePool,
@@ -94,6 +99,77 @@ def test_bodies_are_what_the_api_takes(api: FakeApi, corral: Corral) -> None:
         api.seen.clear()
         assert corral(*line.split()).code == 0, line
         msgspec.json.decode(api.seen[-1].body, type=kind)
+
+
+def test_hardware_is_said_in_the_apis_words(api: FakeApi, corral: Corral) -> None:
+    api.on("POST", "/vms", SUCCEEDED)
+    line = (
+        "vm create web --disk 1GiB,bus=scsi,iothread=yes,discard=no,read-iops=5,bytes=2MB --network lan,queues=4,mbit=10 "
+        "--topology cores=2,threads=2 --pin 2 --pin 4-5 --device pci=10de:2204 --secure-boot --no-tpm --cpus-max 4"
+    )
+    assert corral(*line.split()).code == 0
+    body = api.seen[0].json
+    assert body["disks"] == [
+        {
+            "size": "1GiB",
+            "bus": "scsi",
+            "iothread": True,
+            "discard": False,
+            "limits": {"read_iops": 5, "bytes_s": 2_000_000},
+        }
+    ]
+    assert body["nics"] == [{"network": "lan", "queues": 4, "limits": {"in_mbit": 10, "out_mbit": 10}}]
+    assert body["hardware"] == {
+        "firmware": "uefi-secure",
+        "tpm": False,
+        "cpus_max": 4,
+        "topology": {"cores": 2, "threads": 2},
+        "pinning": {"vcpus": ["2", "4-5"]},
+        "devices": [{"kind": "pci", "id": "10de:2204"}],
+    }
+
+
+MISSAID = [  # name, options, what the message names
+    ("unknown tuning", "--disk 1GiB,speed=high", "--disk"),
+    ("neither yes nor no", "--disk 1GiB,iothread=maybe", "iothread"),
+    ("no number", "--disk 1GiB,iops=many", "iops"),
+    ("no topology", "--topology 2x2", "--topology"),
+    ("no device", "--device gpu", "--device"),
+    ("two firmwares", "--secure-boot --firmware bios", "--firmware"),
+    ("queues of no number", "--network lan,queues=x", "queues"),
+]
+
+
+@pytest.mark.parametrize(("options", "named"), [pytest.param(*row[1:], id=row[0]) for row in MISSAID])
+def test_what_is_missaid_is_named(api: FakeApi, corral: Corral, options: str, named: str) -> None:
+    done = corral("vm", "create", "web", *options.split())
+    assert done.code == 2 and named in done.err and not api.seen
+
+
+def test_a_profile_is_changed_where_it_is_said(api: FakeApi, corral: Corral) -> None:
+    """What is not given stays, also inside of hardware."""
+    from corral.model.hardware import Firmware
+    from corral.model.profile import HardwareChoice, VMProfile, VMProfileSpec
+
+    chosen = HardwareChoice(firmware=Firmware.UEFI, nested=True)
+    api.add(VMProfile(id="profile-1", name="db", spec=VMProfileSpec(cpus=2, memory="1GiB", hardware=chosen)))
+    api.on("PATCH", "/profiles/db", SUCCEEDED)
+    assert corral(*["profile", "set", "db", "--memory", "4GiB", "--no-nested"]).code == 0
+    assert api.seen[-1].json == {
+        "spec": {"cpus": 2, "memory": "4GiB", "hardware": {"firmware": "uefi", "nested": False}}
+    }
+
+
+def test_presets_are_profiles_that_need_no_server(api: FakeApi, corral: Corral) -> None:
+    done = corral("profile", "show", "windows")
+    assert done.code == 0 and "firmware uefi-secure" in done.out and not api.seen
+    assert corral("profile", "list", "-o", "name").out.split() == ["linux", "windows"]
+
+
+def test_warnings_are_told(api: FakeApi, corral: Corral) -> None:
+    warned = SUCCEEDED.having(spec=msgspec.structs.replace(SUCCEEDED.spec, warnings=("it costs",)))
+    api.on("POST", "/vms", warned)
+    assert "warning: it costs\n" in corral("vm", "create", "web").err
 
 
 DISKS = [  # name, image, pool, texts, disks

@@ -1,0 +1,307 @@
+"""Profile: defaults for new VMs."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from corral.cli.parts.following import finish
+from corral.cli.parts.hardware import (
+    CpuModelOption,
+    CpusMaxOption,
+    DeviceOption,
+    FirmwareOption,
+    GraphicsOption,
+    GuestOption,
+    HugepagesOption,
+    MachineOption,
+    MemoryMaxOption,
+    NestedOption,
+    NumaCellsOption,
+    PinEmulatorOption,
+    PinOption,
+    SecureBootOption,
+    TopologyOption,
+    TpmOption,
+    VideoOption,
+    WatchdogOption,
+    hardware_body,
+)
+from corral.cli.parts.noun import noun
+from corral.cli.parts.options import (
+    DryRunOption,
+    FilterOption,
+    LabelFilter,
+    LabelsOption,
+    Output,
+    OutputOption,
+    SortOption,
+    YesOption,
+    duration_s,
+    labels_of,
+    names_of,
+    sure,
+)
+from corral.cli.parts.present import show_list, show_one
+from corral.cli.parts.session import connect
+
+if TYPE_CHECKING:
+    from corral.model.profile import VMProfile
+
+commands = noun("Profiles: defaults for new VMs, named with `corral vm create --profile`.")
+
+ProfileName = Annotated[
+    str, typer.Argument(metavar="PROFILE", help="Name or id.", autocompletion=names_of("profiles"))
+]
+SummaryOption = Annotated[str, typer.Option("--summary", metavar="TEXT", help="What it is for, in a line.")]
+CpusOption = Annotated[int | None, typer.Option("--cpus", help="Number of vCPUs.")]
+MemoryOption = Annotated[str, typer.Option("--memory", metavar="SIZE", help="Like 512MiB or 4GiB.")]
+DisksOption = Annotated[
+    str,
+    typer.Option(
+        "--disks",
+        metavar="TUNING",
+        help="How disks are attached, like bus=scsi,cache=none,io=io_uring,iothread=yes,iops=500.",
+    ),
+]
+NicsOption = Annotated[
+    str,
+    typer.Option("--nics", metavar="TUNING", help="What NICs are, like model=e1000e or queues=4,mbit=100."),
+]
+UserDataOption = Annotated[
+    str, typer.Option("--user-data", metavar="FILE", help="cloud-init user data; - for stdin.")
+]
+RestartOption = Annotated[
+    str, typer.Option("--restart", help="When a VM stops by itself: never, on-failure, always.")
+]
+StopTimeoutOption = Annotated[
+    str, typer.Option("--stop-timeout", metavar="TIME", help="How long a shutdown may take.")
+]
+
+
+@commands.command("list")
+def list_profiles(
+    label: LabelFilter = None,
+    filter: FilterOption = "",
+    sort: SortOption = "name",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List profiles, and the presets that are built in.
+
+    Example: corral profile list
+    """
+    from corral.cli.parts.columns import profile_columns
+
+    with connect() as client:
+        found = client.profiles.list(sort=sort, label=label or [], filter=filter)
+        shown = found if label or filter else [*_presets(), *found]
+        show_list(shown, profile_columns(), output, empty="No such profile.")
+
+
+@commands.command()
+def show(profile: ProfileName, output: OutputOption = Output.TABLE) -> None:
+    """Show what a profile, or a preset, chooses.
+
+    Example: corral profile show windows
+    """
+    from corral.cli.parts.details import profile_details
+
+    preset = next((p for p in _presets() if p.name == profile), None)
+    if preset is not None:
+        show_one(preset, lambda: profile_details(preset), output)
+        return
+    with connect() as client:
+        found = client.profiles.get(profile)
+        show_one(found, lambda: profile_details(found), output)
+
+
+def _presets() -> "list[VMProfile]":
+    from corral.model.profile import PRESETS, VMProfile
+
+    return [VMProfile(id=f"profile-{name}", name=name, spec=spec) for name, spec in PRESETS.items()]
+
+
+@commands.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Name of the new profile.")],
+    summary: SummaryOption = "",
+    cpus: CpusOption = None,
+    memory: MemoryOption = "",
+    disks: DisksOption = "",
+    nics: NicsOption = "",
+    guest: GuestOption = "",
+    firmware: FirmwareOption = "",
+    secure_boot: SecureBootOption = False,
+    tpm: TpmOption = None,
+    machine: MachineOption = "",
+    cpu_model: CpuModelOption = "",
+    nested: NestedOption = None,
+    topology: TopologyOption = "",
+    cpus_max: CpusMaxOption = None,
+    memory_max: MemoryMaxOption = "",
+    pin: PinOption = None,
+    pin_emulator: PinEmulatorOption = "",
+    numa_cells: NumaCellsOption = "",
+    hugepages: HugepagesOption = "",
+    graphics: GraphicsOption = "",
+    video: VideoOption = "",
+    watchdog: WatchdogOption = "",
+    device: DeviceOption = None,
+    user_data: UserDataOption = "",
+    restart: RestartOption = "",
+    stop_timeout: StopTimeoutOption = "",
+    label: LabelsOption = None,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Create a profile. What it leaves open comes from the preset of its guest.
+
+    Example: corral profile create database --cpus 8 --memory 32GiB --hugepages 1GiB --disks io=io_uring,iothread=yes
+    """
+    spec = _spec(
+        summary=summary,
+        cpus=cpus,
+        memory=memory,
+        hardware=hardware_body(
+            guest=guest,
+            firmware=firmware,
+            secure_boot=secure_boot,
+            tpm=tpm,
+            machine=machine,
+            cpu_model=cpu_model,
+            nested=nested,
+            topology=topology,
+            cpus_max=cpus_max,
+            memory_max=memory_max,
+            pin=pin,
+            pin_emulator=pin_emulator,
+            numa_cells=numa_cells,
+            hugepages=hugepages,
+            graphics=graphics,
+            video=video,
+            watchdog=watchdog,
+            device=device,
+        ),
+        disks=disks,
+        nics=nics,
+        user_data=user_data,
+        restart=restart,
+        stop_timeout_s=duration_s(stop_timeout, "stop-timeout"),
+    )
+    with connect() as client:
+        profiles = client.profiles.having(dry_run=dry_run)
+        operation = profiles.create(name=name, labels=labels_of(label), spec=spec)
+        finish(client, [operation], output, wait=False, dry_run=dry_run)
+
+
+@commands.command("set")
+def set_(
+    profile: ProfileName,
+    summary: SummaryOption = "",
+    cpus: CpusOption = None,
+    memory: MemoryOption = "",
+    disks: DisksOption = "",
+    nics: NicsOption = "",
+    guest: GuestOption = "",
+    firmware: FirmwareOption = "",
+    secure_boot: SecureBootOption = False,
+    tpm: TpmOption = None,
+    machine: MachineOption = "",
+    cpu_model: CpuModelOption = "",
+    nested: NestedOption = None,
+    topology: TopologyOption = "",
+    cpus_max: CpusMaxOption = None,
+    memory_max: MemoryMaxOption = "",
+    pin: PinOption = None,
+    pin_emulator: PinEmulatorOption = "",
+    numa_cells: NumaCellsOption = "",
+    hugepages: HugepagesOption = "",
+    graphics: GraphicsOption = "",
+    video: VideoOption = "",
+    watchdog: WatchdogOption = "",
+    device: DeviceOption = None,
+    user_data: UserDataOption = "",
+    restart: RestartOption = "",
+    stop_timeout: StopTimeoutOption = "",
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Change what is given, keep the rest. VMs made with it stay as they are.
+
+    Example: corral profile set database --memory 64GiB
+    """
+    import msgspec
+
+    spec = _spec(
+        summary=summary,
+        cpus=cpus,
+        memory=memory,
+        hardware=hardware_body(
+            guest=guest,
+            firmware=firmware,
+            secure_boot=secure_boot,
+            tpm=tpm,
+            machine=machine,
+            cpu_model=cpu_model,
+            nested=nested,
+            topology=topology,
+            cpus_max=cpus_max,
+            memory_max=memory_max,
+            pin=pin,
+            pin_emulator=pin_emulator,
+            numa_cells=numa_cells,
+            hugepages=hugepages,
+            graphics=graphics,
+            video=video,
+            watchdog=watchdog,
+            device=device,
+        ),
+        disks=disks,
+        nics=nics,
+        user_data=user_data,
+        restart=restart,
+        stop_timeout_s=duration_s(stop_timeout, "stop-timeout"),
+    )
+    if not spec:
+        raise typer.BadParameter("nothing to set; --help lists what can be")
+    with connect() as client:
+        profiles = client.profiles.having(dry_run=dry_run)
+        operation = profiles.edit(profile, lambda now: {"spec": merged(msgspec.to_builtins(now.spec), spec)})
+        finish(client, [operation], output, wait=False, dry_run=dry_run)
+
+
+@commands.command()
+def delete(
+    profile: ProfileName,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Delete a profile. VMs made with it stay as they are.
+
+    Example: corral profile delete database
+    """
+    sure(f"Delete profile {profile}?", yes or dry_run)
+    with connect() as client:
+        operation = client.profiles.having(dry_run=dry_run).delete(profile)
+        finish(client, [operation], output, wait=False, dry_run=dry_run)
+
+
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """`old` with what `new` says, objects inside field by field."""
+    both = (
+        name for name, value in new.items() if isinstance(value, dict) and isinstance(old.get(name), dict)
+    )
+    return {**old, **new, **{name: merged(old[name], new[name]) for name in both}}
+
+
+def _spec(*, disks: str, nics: str, user_data: str, **plain: object) -> dict[str, Any]:
+    """The body's spec, with what was given only."""
+    from corral.cli.parts.asking import cloud_init_of, disk_tuning, nic_tuning
+
+    spec = {
+        **plain,
+        "disk": disk_tuning(disks),
+        "nic": nic_tuning(nics),
+        "cloud_init": cloud_init_of(user_data, "", "", []) if user_data else {},
+    }
+    return {name: value for name, value in spec.items() if value not in ("", None, {})}
