@@ -37,3 +37,11 @@ def format_size(size_bytes: float) -> str:
         if abs(size_bytes) >= factor:
             return f"{size_bytes / factor:.1f}".removesuffix(".0") + f" {unit}"
     return f"{size_bytes:.0f} B"
+
+
+def exact_size(size_bytes: int) -> str:
+    """A size as people write it, without rounding: 4GiB, 1536MiB, 5000B."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if size_bytes and size_bytes % FACTORS[unit] == 0:
+            return f"{size_bytes // FACTORS[unit]}{unit}"
+    return f"{size_bytes}B"

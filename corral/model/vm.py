@@ -120,6 +120,9 @@ class VMSpec(Struct, frozen=True, kw_only=True):
     restart: RestartPolicy = RestartPolicy.ON_FAILURE
     protected: bool = False
     policy: str = "spread"  # placement policy: spread or pack
+    profile: str = (
+        ""  # that it was made with; what it chose stands here, so that a later change of it changes nothing
+    )
     node: NodeId | None = None  # run here and nowhere else
     migration: MigrationWish | None = None
     snapshot: SnapshotId | None = None  # that its disks stand on: the newest, or the one it was reverted to

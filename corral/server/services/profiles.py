@@ -8,15 +8,18 @@ Next door      hardware.py puts the choices together; model/profile.py has the p
 Start here     choices_for()
 """
 
+from typing import Any, Final
+
 import msgspec
 from msgspec import UNSET
 
 from corral.clock import new_id
 from corral.errors import NameTaken
-from corral.model.hardware import GuestKind
+from corral.model.hardware import GuestKind, Hardware
 from corral.model.ids import NetworkId, VolumeId
 from corral.model.operation import Operation, Verb
-from corral.model.profile import PRESETS, VMProfile, VMProfileSpec
+from corral.model.profile import PRESETS, HardwareChoice, VMProfile, VMProfileSpec
+from corral.model.units import exact_size
 from corral.model.vm import Disk, Nic
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, check_labels
@@ -89,3 +92,50 @@ def check_profile(spec: VMProfileSpec) -> None:
     hardware_of(whole.hardware, *check_size(whole))
     tuned_disk(Disk(volume=VolumeId("")), whole.disk, "spec.disk")
     tuned_nic(Nic(network=NetworkId(""), mac=""), whole.nic, "spec.nic")
+
+
+# ---- read back, for manifests
+
+USUAL_DISK: Final = {"cache": "auto", "io": "auto", "iothread": False, "discard": True, "limits": {}}
+USUAL_NIC: Final = {"queues": 1, "limits": {}}
+
+
+def hardware_form(hardware: Hardware) -> dict[str, Any]:
+    """The hardware of a VM as a request has it, nothing left open."""
+    plain = {
+        f: msgspec.to_builtins(getattr(hardware, f))
+        for f in HardwareChoice.__struct_fields__
+        if hasattr(hardware, f)
+    }
+    page = hardware.hugepage_bytes
+    return plain | {
+        "memory_max": exact_size(hardware.memory_max_bytes) if hardware.memory_max_bytes else 0,
+        "hugepages": exact_size(page) if page else 0,
+        "devices": [msgspec.to_builtins(device) for device in hardware.devices],
+    }
+
+
+def brief_vm(form: dict[str, Any]) -> dict[str, Any]:
+    """The form of a VM without what the preset of its guest gives anyway; its profile is spelt out."""
+    guest = GuestKind(form.get("hardware", {}).get("guest", GuestKind.LINUX))
+    preset = PRESETS[guest]
+    size = msgspec.structs.replace(preset, cpus=form["cpus"], memory=form["memory"])
+    usual = hardware_form(hardware_of(preset.hardware, *check_size(size))) | {"guest": GuestKind.LINUX}
+    parts = {
+        "hardware": _beyond(usual, form.get("hardware", {})),
+        "disks": [
+            _beyond(USUAL_DISK | msgspec.to_builtins(preset.disk), disk) for disk in form.get("disks", ())
+        ],
+        "nics": [_beyond(USUAL_NIC | msgspec.to_builtins(preset.nic), nic) for nic in form.get("nics", ())],
+    }
+    rest = {f: v for f, v in form.items() if f not in ("profile", *parts)}
+    life: dict[str, Any] = {
+        "restart": preset.restart,
+        "stop_timeout_s": preset.stop_timeout_s,
+        "cloud_init": {},
+    }
+    return _beyond(life, rest) | {f: v for f, v in parts.items() if v}
+
+
+def _beyond(usual: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    return {f: v for f, v in said.items() if f not in usual or usual[f] != v}

@@ -159,6 +159,7 @@ class VMs:
             restart=chosen.restart,
             protected=ask.protected,
             policy=ask.policy,
+            profile=ask.profile,
             node=NodeId(self.mirror.find(Node, ask.node).id) if ask.node else None,
         )
 

@@ -10,11 +10,12 @@ from corral.model.network import Network, Subnet
 from corral.model.node import Node
 from corral.model.pool import StoragePool
 from corral.model.resource import Resource
+from corral.model.units import exact_size
 from corral.model.vm import VM
 from corral.model.volume import Volume
 from corral.server.services.manifests import DECLARED, declared_kind, manifest_of
 from corral.server.services.manifests.compare import FieldChange, changes
-from corral.server.services.manifests.forms import Declared, exact_size
+from corral.server.services.manifests.forms import Declared
 from tests.unit.server.rig import ASKING, Rig, in_rig
 
 SUBNET = Subnet(cidr="10.9.0.0/24", first="10.9.0.10", last="10.9.0.99")
@@ -25,6 +26,7 @@ async def furnished(rig: Rig) -> None:
     await rig.lan(subnet=SUBNET)
     await rig.node("n1")
     await rig.apply(kind="Volume", name="data", size="2GiB")
+    await rig.apply(kind="VMProfile", name="db", spec={"cpus": 4, "disk": {"bus": "scsi"}})
     await rig.apply(
         kind="VM",
         name="web",
@@ -84,6 +86,27 @@ async def test_the_manifest_is_as_short_as_it_can_be(rig: Rig) -> None:
         "cloud_init": {"user_data": "#cloud-config\n"},
         "node": "n1",
     }
+
+
+@in_rig
+async def test_the_manifest_says_hardware_that_is_not_as_usual(rig: Rig) -> None:
+    """A profile is spelt out: elsewhere it may be another, or none."""
+    await furnished(rig)
+    disks = [{"image": "debian", "cache": "writeback", "limits": {"iops": 100}}]
+    hardware = {"guest": "windows", "tpm": False, "pinning": {"vcpus": ["0"]}, "memory_max": "6GiB"}
+    await rig.apply(kind="VM", name="win", profile="db", disks=disks, hardware=hardware)
+    declared = declared_kind("vm")
+    manifest = manifest_of(rig.mirror.find(VM, "win"), declared, rig.mirror)
+    assert manifest == {
+        "kind": "VM",
+        "name": "win",
+        "cpus": 4,
+        "memory": "4GiB",
+        "hardware": hardware,
+        "disks": [{"image": "debian", "size": "1GiB", "pool": "default", "bus": "scsi"} | disks[0]],
+    }
+    (applied,) = await rig.apply_all([manifest])
+    assert (applied.action, applied.changes) == ("unchanged", ())
 
 
 @in_rig

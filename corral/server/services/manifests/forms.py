@@ -20,11 +20,13 @@ from corral.model.image import Image
 from corral.model.network import Network
 from corral.model.node import Node
 from corral.model.pool import StoragePool
+from corral.model.profile import VMProfile
 from corral.model.resource import Resource, kind_named
-from corral.model.units import FACTORS
+from corral.model.units import exact_size
 from corral.model.vm import VM
 from corral.model.volume import Volume
 from corral.server.services import requests
+from corral.server.services.profiles import brief_vm, hardware_form
 from corral.store.mirror import Mirror
 
 Form = dict[str, Any]
@@ -39,18 +41,11 @@ class Declared(Struct, frozen=True, kw_only=True):
     update: type[Struct]  # request that changes one
     service: str  # attribute of Services
     read: Mapping[str, Reading] = {}  # fields that are not called the same in the spec
+    brief: Callable[[Form], Form] = dict  # leaves out what would be the same without being said
 
     @property
     def fields(self) -> tuple[str, ...]:
         return (self.create or self.update).__struct_fields__
-
-
-def exact_size(size_bytes: int) -> str:
-    """A size as people write it, without rounding: 4GiB, 1536MiB, 5000B."""
-    for unit in ("TiB", "GiB", "MiB", "KiB"):
-        if size_bytes and size_bytes % FACTORS[unit] == 0:
-            return f"{size_bytes // FACTORS[unit]}{unit}"
-    return f"{size_bytes}B"
 
 
 def name_of(id: str | None, mirror: Mirror) -> str:
@@ -77,7 +72,7 @@ def _disks(vm: VM, mirror: Mirror) -> list[Form]:
 
 def _disk(vm: VM, disk: Any, mirror: Mirror) -> Form:
     """A volume that goes with the VM is described, so that the manifest makes one elsewhere; another is named."""
-    form = _same(disk, requests.NewDisk)
+    form = _same(disk, requests.NewDisk) | _same(disk.tuning, requests.NewDisk)
     volume = mirror.get(disk.volume)
     if not isinstance(volume, Volume) or volume.spec.vm != vm.id:
         return form | {"volume": name_of(disk.volume, mirror)}
@@ -138,11 +133,25 @@ DECLARED: Final[
         },
     ),
     Declared(
+        kind=VMProfile,
+        create=requests.CreateProfile,
+        update=requests.UpdateProfile,
+        service="profiles",
+        read={"spec": lambda profile, mirror: msgspec.to_builtins(profile.spec)},
+    ),
+    Declared(
         kind=VM,
         create=requests.CreateVM,
         update=requests.UpdateVM,
         service="vms",
-        read={"memory": _size("memory_bytes"), "disks": _disks, "nics": _nics, "node": _name("node")},
+        read={
+            "memory": _size("memory_bytes"),
+            "hardware": lambda vm, mirror: hardware_form(vm.spec.hardware),
+            "disks": _disks,
+            "nics": _nics,
+            "node": _name("node"),
+        },
+        brief=brief_vm,
     ),
 )
 ENVELOPE: Final = ("name", "project", "labels")  # fields that stand on the resource itself
@@ -178,7 +187,7 @@ def manifest_of(resource: Resource, declared: Declared, mirror: Mirror) -> Form:
     made = msgspec.convert(
         {k: v for k, v in form.items() if k in declared.fields}, declared.create, strict=False
     )
-    said = _without_defaults(made)
+    said = declared.brief(_without_defaults(made))
     return {"kind": resource.kind, **said}
 
 
