@@ -23,6 +23,7 @@ from corral.model.units import exact_size
 from corral.model.vm import Disk, Nic
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, check_labels
+from corral.server.services.cloudinit import check_cloud_init
 from corral.server.services.hardware import check_size, hardware_of, layered, tuned_disk, tuned_nic
 from corral.server.services.requests import CreateProfile, CreateVM, UpdateProfile
 from corral.server.services.things import Things
@@ -89,7 +90,9 @@ def completed(profile: VMProfileSpec, guest: GuestKind | None = None) -> VMProfi
 def check_profile(spec: VMProfileSpec) -> None:
     """Raises  Invalid: it holds what no VM could have"""
     whole = completed(spec)
+    assert whole.cloud_init
     hardware_of(whole.hardware, *check_size(whole))
+    check_cloud_init(whole.cloud_init)
     tuned_disk(Disk(volume=VolumeId("")), whole.disk, "spec.disk")
     tuned_nic(Nic(network=NetworkId(""), mac=""), whole.nic, "spec.nic")
 
