@@ -17,9 +17,10 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from corral.client.connection import Connection
+from corral.client.connection import Connection, Request
 from corral.client.consoles import Consoles
 from corral.client.contexts import Contexts
+from corral.client.findings import Finding, Findings
 from corral.client.manifests import Manifests
 from corral.client.nouns import (
     Events,
@@ -34,6 +35,7 @@ from corral.client.nouns import (
     Tokens,
     VMs,
     Volumes,
+    decoded,
 )
 from corral.client.watch import Change, watch, watch_all
 from corral.errors import Invalid
@@ -96,6 +98,11 @@ class Client:
     ) -> Iterator[Change[Resource]]:
         """Changes of these kinds, or of all, as they happen."""
         return watch_all(self.connection, kinds, since=since, query=filters)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What needs attention, the worst first."""
+        answer = self.connection.send(Request("GET", "/api/v1/findings", {}))
+        return decoded(answer, Findings).items
 
     def noun(self, kind: str) -> Noun[Any]:
         """What can be done with a kind, by its name: "vm", "VMs". raises Invalid: no such kind"""

@@ -316,3 +316,18 @@ def test_watch_tells_of_all_kinds_in_order(
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [line[1:3] for line in lines] == [["Network", "watched"], ["Volume", "watched"]]
     assert int(lines[0][0]) < int(lines[1][0])
+
+
+def test_the_doctor_says_that_no_node_has_joined(
+    server: tuple[str, str],
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("CORRAL_URL", server[0])
+    monkeypatch.setenv("CORRAL_TOKEN", server[1])
+    assert client.findings()[0].code == "node.none"
+    with pytest.raises(SystemExit) as left:
+        main(["doctor", "cluster"])
+    assert left.value.code == 1
+    assert "FAIL  node.none" in capsys.readouterr().out

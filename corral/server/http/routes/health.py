@@ -13,6 +13,7 @@ from corral.server.http.api import api_of
 from corral.server.http.metrics import CONTENT_TYPE
 from corral.server.http.ports import ApiCore
 from corral.server.http.queries import ApiRequest
+from corral.server.services.diagnosing import Finding, diagnose
 
 STORE_S = 2.0  # within which the store has to answer
 
@@ -32,6 +33,19 @@ class Readiness(Struct, frozen=True, kw_only=True):
     store: bool  # answers
     leading: bool  # controllers run here; otherwise another server may lead
     revision: int
+
+
+class Findings(Struct, frozen=True, kw_only=True):
+    """What needs attention, the worst first; nothing: all is well."""
+
+    items: tuple[Finding, ...]
+
+
+@get("/findings", **about("Health", answers=Findings))
+async def findings(request: ApiRequest) -> Answer:
+    """Show what needs attention in the whole installation, and the next step to take about each."""
+    api = api_of(request)
+    return answer_json(Findings(items=diagnose(api.mirror, api.clock.now_s(), __version__)))
 
 
 @get("/healthz", public=True, **about("Health", answers=Health))
@@ -76,4 +90,5 @@ async def metrics(request: ApiRequest) -> Flow:
     return Flow(api_of(request).metrics.text(), CONTENT_TYPE)
 
 
+ROUTES = [findings]
 ROUTES_AT_ROOT = [healthz, readyz, metrics]
