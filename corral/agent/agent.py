@@ -68,6 +68,7 @@ class Agent:
         self.linked = False
         self._hypervisor, self._networking, self._link, self._clock = hypervisor, networking, link, clock
         self._tasks = Tasks()
+        self._left_over = asyncio.Event()  # there may be something of networks that are gone
         self._lanes = Lanes(self._step, self._tasks.spawn)
         self._held = Held(memory)
         self._reporter = Reporter()
@@ -106,6 +107,7 @@ class Agent:
                 (self._keep_linked(), "link"),
                 (self._resync(), "resync"),
                 (self._take_inventory(), "inventory"),
+                (self._sweep(), "sweep"),
                 (watch_guests(self._vms, self._hypervisor, self._clock), "guests"),
             )
         ]
@@ -145,6 +147,7 @@ class Agent:
             if key not in self._held.assignments:
                 self._objects.forget(key)
                 self._vms.forget(key)
+                self._left_over.set()
             self._lanes.wake(key)
 
     async def _keep_hypervisor(self) -> None:
@@ -183,12 +186,23 @@ class Agent:
                         self._lanes.wake(key)
             if count % OBJECTS_EVERY == 0:
                 self._wake_objects()
+                self._left_over.set()
             await self._clock.sleep(spread_s(RESYNC_S, self._clock))
 
     def _wake_objects(self) -> None:
         for key, thing in self._held.assignments.items():
             if isinstance(thing, PoolAssignment | NetworkAssignment):
                 self._lanes.wake(key)
+
+    async def _sweep(self) -> None:
+        """Networks that this node does not have any more leave nothing behind."""
+        while True:
+            await self._left_over.wait()
+            self._left_over.clear()
+            try:
+                await self._objects.sweep()
+            except CorralError as error:
+                log.warning("sweep: %s", error.message)  # the next resync tries again
 
     async def _take_inventory(self) -> None:
         attempt = 0

@@ -95,6 +95,13 @@ class Objects:
                 return "volumes"
         return "" if all(self._nic_ready(nic) for nic in vm.nics) else "networks"
 
+    async def sweep(self) -> None:
+        """Remove what is left of networks that this node is not assigned any more. raises CorralError"""
+        await within(CALL_S, "removing old networks", self._networking.sweep(self._networks))
+
+    def _networks(self) -> list[NetworkAssignment]:
+        return [thing for thing in self._held.assignments.values() if isinstance(thing, NetworkAssignment)]
+
     def changed(self, key: str) -> None:
         """The assignment is new, changed or gone: what is done for the old one is not wanted any more."""
         making, thing = self._making.get(key), self._held.assignments.get(key)
@@ -253,12 +260,9 @@ class Objects:
         return seen.state is ObjectState.READY
 
     def _nic_ready(self, nic: NicAssignment) -> bool:
-        """The network is served, and where it gives out addresses, this NIC's is among them."""
+        """The network is served, this NIC's address and rules included."""
         network = self._served.get(nic.network)
-        if network is None:
-            return False
-        given_out = network.subnet is not None and network.subnet.dhcp and nic.address
-        return not given_out or any(port.mac == nic.mac for port in network.ports)
+        return network is not None and any(port.mac == nic.mac for port in network.ports)
 
     def _room_changed(self, pool: str) -> None:
         if pool in self._held.assignments:

@@ -133,7 +133,7 @@ def create(
         typer.Option(
             "--network",
             metavar="NETWORK",
-            help="A port on this network: NAME, or NAME,address=IP,mac=MAC. What the NIC is: model=virtio|e1000e,"
+            help="A port on this network: NAME, or NAME,address=IP,mac=MAC,anti-spoofing=off. What the NIC is: model=virtio|e1000e,"
             "queues=N,mbit=N (in-mbit and out-mbit for one way). Repeatable.",
             autocompletion=names_of("networks"),
         ),
@@ -391,6 +391,26 @@ def _changed(
     if not label:
         return vms.update(vm, **fields)
     return vms.edit(vm, lambda now: {**fields, "labels": changed_labels(now.labels, label)})
+
+
+@commands.command()
+def address(
+    vm: VmName,
+    address: Annotated[str, typer.Argument(metavar="[ADDRESS]", help="Default: the next free one.")] = "",
+    network: Annotated[
+        str,
+        typer.Option("--network", help="Where, if it is on several.", autocompletion=names_of("networks")),
+    ] = "",
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Give a VM another address. Its guest has it after it asked DHCP anew (a restart does), and is cut off until then.
+
+    Example: corral vm address web 10.78.0.50
+    """
+    with connect() as client:
+        operation = client.vms.having(dry_run=dry_run).set_address(vm, address, network=network)
+        finish(client, [operation], output, wait=False, dry_run=dry_run)
 
 
 @commands.command()

@@ -30,6 +30,7 @@ from corral.client.nouns import (
     Noun,
     Operations,
     Pools,
+    Ports,
     Profiles,
     Snapshots,
     Tokens,
@@ -66,6 +67,7 @@ class Client:
         self.pools = Pools(self.connection)
         self.networks = Networks(self.connection)
         self.profiles = Profiles(self.connection)
+        self.ports = Ports(self.connection)
         self.operations = Operations(self.connection)
         self.events = Events(self.connection)
         self.tokens = Tokens(self.connection)

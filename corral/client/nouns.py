@@ -27,6 +27,7 @@ from corral.model.network import Network
 from corral.model.node import Node
 from corral.model.operation import Operation
 from corral.model.pool import StoragePool
+from corral.model.port import Port
 from corral.model.profile import VMProfile
 from corral.model.resource import Resource
 from corral.model.snapshot import Snapshot
@@ -210,6 +211,10 @@ class VMs(Noun[VM]):
         """The right to open one console, once and soon, without a token: for a browser."""
         return decoded(self._send("POST", f"{_quoted(name)}/console-tickets", {"kind": kind}), ConsoleTicket)
 
+    def set_address(self, name: str, address: str = "", *, network: str = "") -> Operation:
+        """Give its port another address, or the next free one; the guest has it when it asks DHCP anew."""
+        return self._change("POST", f"{_quoted(name)}/address", {"network": network, "address": address})
+
     def delete(self, name: str, *, keep_volumes: bool = False) -> Operation:
         query = {"keep_volumes": "true" if keep_volumes else ""}
         return self._change("DELETE", _quoted(name), query=query)
@@ -258,6 +263,21 @@ class Pools(Noun[StoragePool]):
 
 class Networks(Noun[Network]):
     kind = Network
+
+    def add_forward(
+        self, name: str, *, port: int, vm: str, to_port: int = 0, protocol: str = "tcp"
+    ) -> Operation:
+        """Forward a port of whichever node runs the VM to the VM."""
+        body: dict[str, object] = {"port": port, "vm": vm, "to_port": to_port, "protocol": protocol}
+        return self._change("POST", f"{_quoted(name)}/forwards", body)
+
+    def remove_forward(self, name: str, forward: str) -> Operation:
+        """End a forward, named like tcp-8080."""
+        return self._change("DELETE", f"{_quoted(name)}/forwards/{_quoted(forward)}")
+
+
+class Ports(Noun[Port]):
+    kind = Port
 
 
 class Profiles(Noun[VMProfile]):

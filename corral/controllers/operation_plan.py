@@ -259,10 +259,10 @@ def _image(image: Image) -> Verdict:
 
 
 def _on_nodes(op: Operation, seen: list[tuple[Node, PoolOnNode | NetworkOnNode | None]]) -> Verdict:
-    """A pool or network is there when every node that is reachable has it ready."""
-    if op.spec.verb is not Verb.CREATE:
+    """A pool or network is there when every node that is reachable has it ready; a change, when they have it in place."""
+    if op.spec.verb not in (Verb.CREATE, Verb.UPDATE):
         return DONE
-    waiting = [(node, on) for node, on in seen if on is None or not on.ready]
+    waiting = [(node, on) for node, on in seen if not _in_place(op, on)]
     if not waiting:
         return DONE
     troubled = [(node, on.trouble) for node, on in waiting if on and on.trouble]
@@ -279,6 +279,14 @@ def _on_nodes(op: Operation, seen: list[tuple[Node, PoolOnNode | NetworkOnNode |
         error=error,
         failing_since=op.created_at,
     )
+
+
+def _in_place(op: Operation, on: PoolOnNode | NetworkOnNode | None) -> bool:
+    if on is None or not on.ready:
+        return False
+    if op.spec.verb is Verb.CREATE or not isinstance(on, NetworkOnNode):
+        return True
+    return on.generation >= op.spec.generation and on.trouble is None
 
 
 def _late(op: Operation, verdict: Verdict, now_s: float) -> Trouble:

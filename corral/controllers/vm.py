@@ -21,6 +21,7 @@ from corral.controllers.vm_plan import VmPlan, plan_vm, seen_of
 from corral.model.event import Event
 from corral.model.ids import NodeId, VmId
 from corral.model.image import Image, ImageCopy
+from corral.model.network import Network
 from corral.model.node import Node
 from corral.model.pool import StoragePool
 from corral.model.port import Port
@@ -172,11 +173,22 @@ class VmController(Seat):
             gone: list[Resource] = [vm, *self.mirror.select(Port, "vm", vm.id)]
             gone += self.mirror.select(Snapshot, "vm", vm.id)
             event = self.desk.event(vm, "deleted", f"{vm.name}: deleted")
-            writes: list[Write] = [Put(event), *(Remove(r.id) for r in gone)]
-            await self.desk.commit(writes, {r.id: r.revision for r in gone})
+            networks = dict.fromkeys(nic.network for nic in vm.spec.nics)
+            freed = [n for id in networks if (n := _without_forwards(self.mirror.get(id), vm))]
+            writes: list[Write] = [Put(event), *(Put(n) for n in freed), *(Remove(r.id) for r in gone)]
+            await self.desk.commit(writes, {r.id: r.revision for r in (*gone, *freed)})
         else:
             await self._write(vm, plan)
         return None
+
+
+def _without_forwards(network: Resource | None, vm: VM) -> Network | None:
+    """The network without forwards to the VM; None: it has none."""
+    if not isinstance(network, Network) or all(way.vm != vm.id for way in network.spec.forwards):
+        return None
+    left = tuple(way for way in network.spec.forwards if way.vm != vm.id)
+    spec = msgspec.structs.replace(network.spec, forwards=left)
+    return network.having(spec=spec, generation=network.generation + 1)
 
 
 def on_node(status: VolumeStatus, node: NodeId, now_s: float) -> VolumeStatus:

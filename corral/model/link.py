@@ -19,7 +19,7 @@ from msgspec import Struct
 from corral.model.console import ConsoleKind
 from corral.model.hardware import Bus, DiskTuning, Hardware, NicLimits, NicModel, Platform
 from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, SnapshotId, VmId, VolumeId
-from corral.model.network import Subnet
+from corral.model.network import Segment, Subnet, tap_name
 from corral.model.node import Inventory, NetworkOnNode, PoolOnNode
 from corral.model.vm import CloudInit, RestartPolicy, VMReport
 from corral.model.volume import ObjectReport
@@ -89,6 +89,10 @@ class NicAssignment(Struct, frozen=True, kw_only=True):
     model: NicModel = NicModel.VIRTIO
     queues: int = 1
     limits: NicLimits = NicLimits()
+
+    @property
+    def tap(self) -> str:
+        return tap_name(self.mac)
 
 
 class VmRole(StrEnum):
@@ -169,9 +173,32 @@ class PoolAssignment(Struct, frozen=True, kw_only=True, tag="pool"):
 
 
 class Port(Struct, frozen=True, kw_only=True):
+    """A NIC of a VM of this node."""
+
     mac: str
-    address: str
+    address: str  # empty: not managed
     name: str
+    anti_spoofing: bool = True
+
+    @property
+    def tap(self) -> str:
+        return tap_name(self.mac)
+
+
+class HostName(Struct, frozen=True, kw_only=True):
+    """A VM's name in the network's domain."""
+
+    name: str
+    address: str
+
+
+class Forward(Struct, frozen=True, kw_only=True):
+    """What comes to this port of the node goes on to a VM of the node."""
+
+    protocol: str
+    port: int
+    address: str
+    to_port: int
 
 
 class NetworkAssignment(Struct, frozen=True, kw_only=True, tag="network"):
@@ -179,14 +206,28 @@ class NetworkAssignment(Struct, frozen=True, kw_only=True, tag="network"):
 
     network: NetworkId
     bridge: str
+    name: str = ""  # for people who look at the host
+    generation: int = 0  # of the network's spec; NetworkOnNode.generation answers it
+    segment: Segment = Segment.BRIDGE
+    uplink: str = ""
+    vlan: int = 0
     mtu: int = 1500
     subnet: Subnet | None = None
+    domain: str = ""
+    forwarders: tuple[str, ...] = ()
+    names: tuple[HostName, ...] = ()  # of all VMs that can be reached on it
     ports: tuple[Port, ...] = ()
+    forwards: tuple[Forward, ...] = ()
     wanted: bool = True
 
     @property
     def key(self) -> str:
         return self.network
+
+    @property
+    def own(self) -> bool:
+        """Whether the bridge is Corral's to make."""
+        return self.segment is not Segment.BRIDGE
 
 
 Assignment = PoolAssignment | NetworkAssignment | VolumeAssignment | ImageAssignment | VmAssignment

@@ -106,7 +106,9 @@ class NetworkOnNode(Struct, frozen=True, kw_only=True):
     """A network as one node sees it."""
 
     ready: bool = False
-    trouble: Trouble | None = None
+    generation: int = 0  # of the spec that is in place there
+    leases: tuple[str, ...] = ()  # addresses that guests have taken by DHCP
+    trouble: Trouble | None = None  # also when ready: what of it does not work
 
 
 class NodeSpec(Struct, frozen=True, kw_only=True):

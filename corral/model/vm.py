@@ -97,6 +97,7 @@ class Nic(Struct, frozen=True, kw_only=True):
     model: NicModel = NicModel.VIRTIO
     queues: int = 1  # pairs of them, so that several vCPUs can work on its packets; virtio only
     limits: NicLimits = NicLimits()
+    anti_spoofing: bool = True  # False: a router, that sends for others
 
 
 class MigrationWish(Struct, frozen=True, kw_only=True):

@@ -1,10 +1,11 @@
-"""DHCP: what one network's dnsmasq is told.
+"""DHCP and DNS: what one network's dnsmasq is told.
 
-In this room   pure functions: configuration, hosts and leases as texts
+In this room   pure functions: configuration, hosts, names and leases as texts
 Comes in       NetworkAssignment, with the ports of the node's own VMs
 Goes out       the texts of dnsmasq's files
 Always true    only MAC addresses of ports are answered: every node has a dnsmasq on the same segment, and
-               strangers there have a DHCP server of their own, or none
+               strangers there have a DHCP server of their own, or none. Names come from Corral only: a guest that
+               calls itself something else is not believed
 Next door      dnsmasq.py runs it; bridge.py puts both together
 Start here     configuration()
 source         dnsmasq(8)
@@ -16,7 +17,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
-from corral.model.link import NetworkAssignment, Port
+from corral.model.link import HostName, NetworkAssignment, Port
+from corral.model.network import Segment
 
 LEASE_S: Final = 24 * 3600
 LEASES_MAX: Final = 65536
@@ -57,12 +59,11 @@ def configuration(
     subnet = IPv4Network(network.subnet.cidr, strict=False)
     lines = [
         f"# bridge number {bridge_index}",  # one that was made anew needs a new socket: the text differs then
-        "port=0",  # no DNS
+        *_dns(network, directory, inside=hosts_inside),
         f"interface={network.bridge}",
         "except-interface=lo",
         "bind-interfaces",  # other DHCP servers of the host keep their own interfaces
         "no-hosts",
-        "no-resolv",
         "no-ping",  # an address is ours to give: asking around first would cost each guest 3 s
         "quiet-dhcp",
         f"log-facility={directory / 'log'}",
@@ -75,7 +76,7 @@ def configuration(
         ",".join(
             ["dhcp-option=option:router", *([network.subnet.gateway] if network.subnet.gateway else [])]
         ),
-        ",".join(["dhcp-option=option:dns-server", *network.subnet.dns]),  # empty: told not to send any
+        *_dns_servers(network),
         f"dhcp-option=option:mtu,{network.mtu}",
     ]
     if hosts_inside:
@@ -83,6 +84,48 @@ def configuration(
     else:
         lines.append(f"dhcp-hostsfile={directory / 'hosts'}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _dns(network: NetworkAssignment, directory: Path, *, inside: bool) -> list[str]:
+    if not network.domain:
+        return ["port=0", "no-resolv"]
+    asked = [f"server={address}" for address in network.forwarders]
+    alone = bool(asked) or network.segment is Segment.ISOLATED  # else: who the host itself asks
+    known = (
+        [f"host-record={n.name}.{network.domain},{n.address}" for n in _named(network.names)]
+        if inside
+        else [f"addn-hosts={directory / 'names'}"]
+    )
+    return [
+        f"domain={network.domain}",
+        f"local=/{network.domain}/",  # a name that is not known there is not asked for elsewhere
+        "domain-needed",
+        "dhcp-ignore-names",  # that guests give themselves
+        *(["no-resolv"] if alone else []),
+        *asked,
+        *known,
+    ]
+
+
+def _dns_servers(network: NetworkAssignment) -> list[str]:
+    """Whom guests are told to ask; an empty option: told not to send any; none: dnsmasq's own address is sent."""
+    assert network.subnet
+    if network.domain and not network.subnet.dns:
+        return []
+    return [",".join(["dhcp-option=option:dns-server", *network.subnet.dns])]
+
+
+def names(network: NetworkAssignment) -> str:
+    """The file of names, as /etc/hosts has them."""
+    if not network.domain:
+        return ""
+    return "".join(f"{n.address} {n.name}.{network.domain}\n" for n in _named(network.names))
+
+
+def _named(known: tuple[HostName, ...]) -> list[HostName]:
+    """Those whose name can stand in DNS, always in the same order."""
+    fit = (n for n in known if all(NAME.fullmatch(label) for label in n.name.split(".")))
+    return sorted(fit, key=lambda n: (n.name, n.address))
 
 
 def hosts(ports: tuple[Port, ...]) -> str:
@@ -96,17 +139,31 @@ def hosts(ports: tuple[Port, ...]) -> str:
     return "".join(lines)
 
 
-def leases_kept(leases: str, ports: tuple[Port, ...]) -> str:
+def leases_kept(leases: str, ports: tuple[Port, ...], *, ours_only: bool = False) -> str:
     """The lease file without leases of addresses that now belong to another port.
 
     dnsmasq would refuse to give such an address to its new owner until the old lease ends: a VM that is
     deleted does not give its lease back.
+
+    ours_only   without those of VMs that are not here any more, too: their names would still be answered
     """
     owners = {port.address: port.mac.lower() for port in ports if port.address}
     kept = []
     for line in leases.splitlines(keepends=True):
         words = line.split()
-        taken = len(words) >= 3 and owners.get(words[2], words[1].lower()) != words[1].lower()
-        if not taken:
+        if len(words) < 3 or owners.get(words[2], "" if ours_only else words[1].lower()) == words[1].lower():
             kept.append(line)
     return "".join(kept)
+
+
+def leased(leases: str, ports: tuple[Port, ...], now_s: float) -> tuple[str, ...]:
+    """Addresses that the guests of these ports have taken."""
+    owners = {port.address: port.mac.lower() for port in ports if port.address}
+    lines = (words for line in leases.splitlines() if len(words := line.split()) >= 3)
+    return tuple(
+        sorted(
+            address
+            for until, mac, address, *_ in lines
+            if owners.get(address) == mac.lower() and until.isdigit() and (until == "0" or int(until) > now_s)
+        )
+    )

@@ -5,7 +5,7 @@ from corral.faults import Faults, NoFaults
 from corral.model.link import NetworkAssignment
 from corral.model.node import NetworkOnNode
 from corral.model.resource import Trouble
-from corral.network.interface import NetworkFailed
+from corral.network.interface import Known, NetworkFailed
 
 
 class SimulatedNetworking:
@@ -26,12 +26,18 @@ class SimulatedNetworking:
             return NetworkOnNode(trouble=Trouble.of(error))
         self.served[network.network] = network
         await self._faults.strike("network.serve.end")
-        return NetworkOnNode(ready=True)
+        return NetworkOnNode(ready=True, generation=network.generation)
 
     async def drop(self, network: str) -> None:
         await self._call("drop")
         self.served.pop(network, None)
         await self._faults.strike("network.drop.end")
+
+    async def sweep(self, known: Known) -> None:
+        await self._call("sweep")
+        keep = {network.network for network in known() if network.wanted}
+        self.served = {key: network for key, network in self.served.items() if key in keep}
+        await self._faults.strike("network.sweep.end")
 
     async def close(self) -> None:
         return

@@ -17,6 +17,8 @@ from corral.model.link import (
     Assignment,
     CopySource,
     DiskAssignment,
+    Forward,
+    HostName,
     ImageAssignment,
     ImageSource,
     MigrateAssignment,
@@ -33,8 +35,9 @@ from corral.model.link import (
 from corral.model.network import Network
 from corral.model.node import Node
 from corral.model.pool import StoragePool
+from corral.model.port import Port as PortResource
 from corral.model.snapshot import Snapshot, SnapshotPhase
-from corral.model.vm import VM, Disk, MigrationStage
+from corral.model.vm import VM, Disk, MigrationStage, Nic
 from corral.model.volume import Volume
 from corral.storage.interface import volume_path
 from corral.store.interface import Change
@@ -90,6 +93,9 @@ def touched(mirror: Mirror, change: Change) -> Iterator[tuple[NodeId | None, str
                 yield of.status.node, of.id
         case StoragePool() | Network() as thing:
             yield None, thing.id
+        case PortResource() as port:
+            if names_everywhere(mirror, port.spec.network):
+                yield None, port.spec.network
         case Image() as image if image.deleting:
             for copy in image.status.copies.values():
                 yield copy.node, f"{image.id}@{copy.pool}"
@@ -97,6 +103,12 @@ def touched(mirror: Mirror, change: Change) -> Iterator[tuple[NodeId | None, str
             for vm in mirror.select(VM, "node", node.id):
                 if vm.status.migration:  # its address may be new
                     yield vm.status.migration.source, vm.id
+
+
+def names_everywhere(mirror: Mirror, network: str) -> bool:
+    """Whether every node of the network answers the names of all of its VMs."""
+    known = mirror.get(network)
+    return isinstance(known, Network) and bool(known.spec.domain) and known.spans_nodes
 
 
 def role(vm: VM, node: NodeId) -> VmRole:
@@ -272,16 +284,52 @@ def _copy(image: Image, pool: str, node: NodeId) -> ImageCopy | None:
 def _network(mirror: Mirror, node: NodeId, network: Network) -> NetworkAssignment | None:
     if not network.on(node):
         return None
+    spec = network.spec
+    here = [vm for vm in mirror.select(VM, "node", node) if node in vm.claimed_on and not vm.deleting]
+    nics = [(vm, nic) for vm in here for nic in vm.spec.nics if nic.network == network.id]
     return NetworkAssignment(
         network=NetworkId(network.id),
-        bridge=network.spec.bridge,
-        mtu=network.spec.mtu,
-        subnet=network.spec.subnet,
+        bridge=spec.bridge,
+        name=network.name,
+        generation=network.generation,
+        segment=spec.segment,
+        uplink=spec.uplink,
+        vlan=spec.vlan,
+        mtu=spec.mtu,
+        subnet=spec.subnet,
+        domain=spec.domain,
+        forwarders=spec.forwarders,
+        names=_names(mirror, network, nics),
         ports=tuple(
-            Port(mac=nic.mac, address=nic.address, name=vm.name)
-            for vm in mirror.select(VM, "node", node)
-            if node in vm.claimed_on and not vm.deleting
-            for nic in vm.spec.nics
-            if nic.network == network.id and nic.address
+            Port(
+                mac=nic.mac,
+                address=nic.address,
+                name=vm.name,
+                anti_spoofing=spec.anti_spoofing and nic.anti_spoofing,
+            )
+            for vm, nic in nics
         ),
+        forwards=tuple(_forwards(network, nics)),
     )
+
+
+def _names(mirror: Mirror, network: Network, here: list[tuple[VM, Nic]]) -> tuple[HostName, ...]:
+    """Names of the VMs that can be reached on the network: where it spans nodes, all of them."""
+    if not network.spec.domain:
+        return ()
+    if not network.spans_nodes:
+        return tuple(HostName(name=vm.name, address=nic.address) for vm, nic in here if nic.address)
+    ports = ((port, mirror.get(port.spec.vm)) for port in mirror.select(PortResource, "network", network.id))
+    return tuple(
+        HostName(name=vm.name, address=port.spec.address)
+        for port, vm in ports
+        if isinstance(vm, VM) and port.spec.address
+    )
+
+
+def _forwards(network: Network, here: list[tuple[VM, Nic]]) -> Iterator[Forward]:
+    """Those of VMs of this node: a forward goes where its VM goes."""
+    addresses = {vm.id: nic.address for vm, nic in here}
+    for way in network.spec.forwards:
+        if address := addresses.get(way.vm):
+            yield Forward(protocol=way.protocol, port=way.port, address=address, to_port=way.to_port)

@@ -81,6 +81,7 @@ class Hub:
         self.facts: dict[NodeId, FactRing] = {}
         self.vm_facts_now: dict[VmId, tuple[float, ...]] = {}
         self.vm_nodes: dict[VmId, tuple[NodeId, ...]] = {}  # nodes that each VM named when it last changed
+        self.vm_names: dict[VmId, str] = {}  # by which DNS knows it, where it does
         mirror.on_change(self._changed)
 
     async def serve(self, stream: AgentStream) -> None:
@@ -251,8 +252,14 @@ class Hub:
         for node in self.vm_nodes.get(VmId(vm.id), ()):
             for key in keys:
                 self._mark(node, key)
+        if self.vm_names.get(VmId(vm.id), vm.name) != vm.name:
+            for nic in vm.spec.nics:
+                if assignments.names_everywhere(self.mirror, nic.network):
+                    self._mark(None, nic.network)
         if removed:
+            self.vm_names.pop(VmId(vm.id), None)
             self.vm_nodes.pop(VmId(vm.id), None)
             self.vm_facts_now.pop(VmId(vm.id), None)
         else:
+            self.vm_names[VmId(vm.id)] = vm.name
             self.vm_nodes[VmId(vm.id)] = tuple(dict.fromkeys((*vm.status.traces, *vm.claimed_on)))

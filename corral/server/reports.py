@@ -69,7 +69,11 @@ def _node(mirror: Mirror, id: NodeId, report: Report) -> Iterator[Resource]:
             node,
             inventory=report.inventory or node.status.inventory,
             pools={**node.status.pools, **report.pools},
-            networks={**node.status.networks, **report.networks},
+            networks={
+                key: on
+                for key, on in {**node.status.networks, **report.networks}.items()
+                if mirror.get(key) is not None  # what is told of one that was deleted since is old news
+            },
         )
 
 

@@ -94,7 +94,12 @@ declare(
     vm=lambda snapshot: (snapshot.spec.vm,),
     volume=lambda snapshot: snapshot.spec.disks,
 )
-declare(Port, vm=lambda port: (port.spec.vm,), network=lambda port: (port.spec.network,))
+declare(
+    Port,
+    vm=lambda port: (port.spec.vm,),
+    network=lambda port: (port.spec.network,),
+    mac=lambda port: (port.spec.mac,),
+)
 declare(Event, about=lambda event: (event.spec.about.id,))
 declare(Token, sha256=lambda token: (token.spec.sha256,))
 declare(JoinToken, sha256=lambda token: (token.spec.sha256,))

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from corral.cli.parts.hardware import DISK_LIMITS, DISK_TUNING, NIC_TUNING, disk_body, nic_body
+from corral.cli.parts.hardware import DISK_LIMITS, DISK_TUNING, NIC_TUNING, YES_NO, disk_body, nic_body
 from corral.errors import Invalid
 
+SPOOFING: Final = "anti-spoofing"
 DISK_FIELDS: Final = ("volume", "size", "image", "pool", *DISK_TUNING, *DISK_LIMITS)
-NIC_FIELDS: Final = ("address", "mac", *NIC_TUNING)
+NIC_FIELDS: Final = ("address", "mac", SPOOFING, *NIC_TUNING)
 CLOUD_CONFIG: Final = "#cloud-config"
 
 
@@ -37,7 +38,17 @@ def disks_of(image: str, pool: str, texts: Sequence[str]) -> list[dict[str, Any]
 
 def nics_of(texts: Sequence[str]) -> list[dict[str, Any]]:
     """`default` or `default,address=10.0.0.5,model=e1000e`. raises Invalid"""
-    return [nic_body(_fields(text, "network", ("network", *NIC_FIELDS), "network")) for text in texts]
+    return [_nic(_fields(text, "network", ("network", *NIC_FIELDS), "network")) for text in texts]
+
+
+def _nic(fields: dict[str, str]) -> dict[str, Any]:
+    """anti-spoofing=off excepts it. raises Invalid"""
+    body = nic_body({name: text for name, text in fields.items() if name != SPOOFING})
+    if SPOOFING not in fields:
+        return body
+    if fields[SPOOFING] not in YES_NO:
+        raise Invalid("--network", f"{SPOOFING}={fields[SPOOFING]}", f"{SPOOFING}=on or {SPOOFING}=off")
+    return {**body, "anti_spoofing": YES_NO[fields[SPOOFING]]}
 
 
 def disk_tuning(text: str) -> dict[str, Any]:

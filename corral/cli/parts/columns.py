@@ -95,6 +95,7 @@ def pool_columns(names: Names) -> Sequence[Column]:
 def network_columns(names: Names) -> Sequence[Column]:
     return (
         NAME,
+        Column("SEGMENT", lambda n: n.spec.segment),
         Column("BRIDGE", lambda n: n.spec.bridge),
         Column("SUBNET", lambda n: n.spec.subnet.cidr if n.spec.subnet else "-"),
         Column("DHCP", lambda n: yes(n.spec.subnet is not None and n.spec.subnet.dhcp)),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from corral.model.node import Node
     from corral.model.operation import Operation
     from corral.model.pool import StoragePool
+    from corral.model.port import Port
     from corral.model.profile import VMProfile
     from corral.model.resource import Resource, Trouble
     from corral.model.vm import VM
@@ -152,18 +153,36 @@ def pool_details(pool: "StoragePool", nodes: Sequence["Node"]) -> Pairs:
     )
 
 
-def network_details(network: "Network", nodes: Sequence["Node"]) -> Pairs:
-    subnet = network.spec.subnet
+def network_details(
+    network: "Network", nodes: Sequence["Node"], ports: Sequence["Port"], names: Names
+) -> Pairs:
+    spec, subnet = network.spec, network.spec.subnet
     seen = [(n.name, n.status.networks[network.id]) for n in nodes if network.id in n.status.networks]
+    leased = {address for _, on in seen for address in on.leases}
+    lines = [
+        f"{port.spec.address or '-'} {port.spec.mac} {names.of('vms', port.spec.vm)}"
+        + (" leased" if port.spec.address in leased else "")
+        for port in ports
+    ]
     return _without_gaps(
         *_head(network),
-        ("Bridge", network.spec.bridge),
-        ("MTU", str(network.spec.mtu)),
+        ("Segment", spec.segment),
+        ("Bridge", spec.bridge),
+        ("VLAN", f"{spec.vlan} of {spec.uplink}" if spec.vlan else ""),
+        ("MTU", str(spec.mtu)),
         ("Subnet", subnet.cidr if subnet else ""),
         ("Range", f"{subnet.first} to {subnet.last}" if subnet else ""),
         ("Gateway", subnet.gateway if subnet else ""),
         ("DNS", ", ".join(subnet.dns) if subnet else ""),
+        ("Domain", spec.domain),
+        ("Forwarders", ", ".join(spec.forwarders)),
         ("DHCP", yes(subnet.dhcp) if subnet else ""),
+        ("Anti-spoofing", yes(spec.anti_spoofing)),
+        (
+            "Forwards",
+            "\n".join(f"{w.port}/{w.protocol} to {names.of('vms', w.vm)}:{w.to_port}" for w in spec.forwards),
+        ),
+        ("Ports", "\n".join(lines)),
         ("On nodes", "\n".join(_on_node(name, n.ready, n.trouble) for name, n in seen)),
     )
 
@@ -205,7 +224,8 @@ def _trouble(trouble: "Trouble | None") -> Pairs:
 
 
 def _on_node(name: str, ready: bool, trouble: "Trouble | None") -> str:
-    return f"{name}: " + ("ready" if ready else f"not ready, {trouble.message}" if trouble else "not ready")
+    state = "ready" if ready else "not ready"
+    return f"{name}: {state}" + (f", {trouble.message}" if trouble else "")
 
 
 def _guest(vm: "VM") -> str:

@@ -35,6 +35,7 @@ def nic_element(nic: NicAssignment) -> ET.Element:
     element = ET.Element("interface", type="bridge")
     leaf(element, "mac", address=nic.mac)
     leaf(element, "source", bridge=nic.bridge)
+    leaf(element, "target", dev=nic.tap)  # a name that rules against spoofing can know before it is there
     leaf(element, "model", type=nic.model)
     if nic.queues > 1 and nic.model == NicModel.VIRTIO:
         leaf(element, "driver", queues=str(nic.queues))

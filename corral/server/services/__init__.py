@@ -8,10 +8,11 @@ Start here     vms.py
 from corral.server.services.base import Desk
 from corral.server.services.images import Images
 from corral.server.services.manifests import Manifests
+from corral.server.services.networks import Networks
 from corral.server.services.operations import Operations
 from corral.server.services.profiles import Profiles
 from corral.server.services.snapshots import Snapshots
-from corral.server.services.things import Networks, Nodes, Pools
+from corral.server.services.things import Nodes, Pools
 from corral.server.services.tokens import Tokens
 from corral.server.services.vms import VMs
 from corral.server.services.volumes import Volumes

@@ -1,6 +1,7 @@
 """NICs of a new VM: ports with addresses that nobody else has."""
 
-from ipaddress import AddressValueError, IPv4Address, ip_network
+from collections.abc import Sequence
+from ipaddress import AddressValueError, IPv4Address
 
 from corral.clock import Clock, new_id
 from corral.errors import CorralError, Invalid
@@ -10,7 +11,7 @@ from corral.model.port import Port, PortSpec
 from corral.model.profile import NicChoice
 from corral.model.vm import Nic
 from corral.server.services.hardware import layered, tuned_nic
-from corral.server.services.requests import CreateVM, NewNic
+from corral.server.services.requests import CreateVM
 from corral.store.mirror import Mirror
 
 
@@ -18,6 +19,13 @@ class NoAddress(CorralError):
     """The subnet has no free address left, or the one asked for is taken."""
 
     code = "network.no_address"
+    status = 409
+
+
+class MacTaken(CorralError):
+    """Another NIC has this MAC address."""
+
+    code = "network.mac_taken"
     status = 409
 
 
@@ -35,7 +43,7 @@ class Addresses:
         for step in range(count):
             candidate = first + (start - first + step) % count
             address = str(IPv4Address(candidate))
-            if self.mirror.named(Port, port_name(network, address)) is None:
+            if not subnet.reserves(address) and self.mirror.named(Port, port_name(network, address)) is None:
                 self.next[network.id] = candidate + 1
                 return address
         raise NoAddress(
@@ -58,7 +66,8 @@ def new_ports(
         network = mirror.find(Network, nic.network)
         mac = nic.mac.lower() or make_mac(clock)
         check_mac(mac, f"nics[{number}].mac")
-        address = _address(nic, network, addresses, f"nics[{number}].address")
+        _check_mac_free(mac, ports, mirror)
+        address = choose_address(nic.address, network, addresses, f"nics[{number}].address")
         ports.append(
             Port(
                 id=new_id("port", clock),
@@ -68,7 +77,7 @@ def new_ports(
                 spec=PortSpec(network=NetworkId(network.id), vm=vm, mac=mac, address=address),
             )
         )
-        plain = Nic(network=NetworkId(network.id), mac=mac, address=address)
+        plain = Nic(network=NetworkId(network.id), mac=mac, address=address, anti_spoofing=nic.anti_spoofing)
         nics.append(tuned_nic(plain, layered(choice, nic), f"nics[{number}]"))
     return tuple(ports), tuple(nics)
 
@@ -91,22 +100,40 @@ def check_mac(mac: str, field: str) -> None:
         raise Invalid(field, mac, "a unicast MAC address", hint="The first octet has to be even.")
 
 
-def _address(nic: NewNic, network: Network, addresses: Addresses, field: str) -> str:
+def _check_mac_free(mac: str, ports: Sequence[Port], mirror: Mirror) -> None:
+    """Raises MacTaken: by another VM, or by another NIC of this one"""
+    taken = mirror.select(Port, "mac", mac) or [port for port in ports if port.spec.mac == mac]
+    if taken:
+        raise MacTaken(
+            f"the MAC address {mac} is taken",
+            hint="Leave it out to get a new one.",
+            mac=mac,
+            port=taken[0].name,
+        )
+
+
+def choose_address(asked: str, network: Network, addresses: Addresses, field: str) -> str:
+    """The address asked for, or the next free one; empty where the network has none to give.
+
+    raises  Invalid, NoAddress
+    """
     subnet = network.spec.subnet
     if subnet is None:
-        if nic.address:
-            raise Invalid(field, nic.address, "empty", hint=f"Network {network.name} manages no addresses.")
+        if asked:
+            raise Invalid(field, asked, "empty", hint=f"Network {network.name} manages no addresses.")
         return ""
-    if not nic.address:
+    if not asked:
         return addresses.free(network, subnet)
     try:
-        inside = IPv4Address(nic.address) in ip_network(subnet.cidr)
+        inside = IPv4Address(asked) in subnet.network
     except AddressValueError:
         inside = False
     if not inside:
-        raise Invalid(field, nic.address, f"an address in {subnet.cidr}")
-    if addresses.mirror.named(Port, port_name(network, nic.address)):
+        raise Invalid(field, asked, f"an address in {subnet.cidr}")
+    if subnet.reserves(asked):
+        raise Invalid(field, asked, "an address for a VM", hint="It is the network's own, or its gateway's.")
+    if addresses.mirror.named(Port, port_name(network, asked)):
         raise NoAddress(
-            f"{nic.address} is taken", hint="Leave it out to get the next free one.", network=network.id
+            f"{asked} is taken", hint="Leave it out to get the next free one.", network=network.id
         )
-    return nic.address
+    return asked

@@ -3,7 +3,7 @@
 from msgspec import UNSET, Struct, UnsetType
 
 from corral.model.console import ConsoleKind
-from corral.model.network import Subnet
+from corral.model.network import Segment, Subnet
 from corral.model.profile import DiskChoice, HardwareChoice, NicChoice, Size, VMProfileSpec
 from corral.model.token import Role
 from corral.model.vm import CloudInit, RestartPolicy
@@ -22,6 +22,7 @@ class NewNic(NicChoice, frozen=True, kw_only=True, forbid_unknown_fields=True):
     network: str
     mac: str = ""  # empty: made up
     address: str = ""  # empty: the next free one of the subnet
+    anti_spoofing: bool = True  # false: a router, that sends for others
 
 
 class CreateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -140,10 +141,57 @@ class CreateNetwork(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     name: str
     labels: dict[str, str] = {}
-    bridge: str
+    segment: Segment = Segment.BRIDGE
+    bridge: str = ""  # segment bridge: which one
+    uplink: str = ""  # segment vlan: the link of the nodes that carries it
+    vlan: int = 0  # segment vlan: its number
     subnet: Subnet | None = None
+    domain: str | None = (
+        None  # of the VMs' names; left out: NAME.internal where Corral makes the bridge, else no DNS
+    )
+    forwarders: tuple[str, ...] = ()  # who is asked other names; none: as the node does it
     mtu: int = 1500
+    anti_spoofing: bool = True
     nodes: tuple[str, ...] = ()
+
+
+class UpdateSubnet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What can change of a network's addresses; what is not given stays as it is."""
+
+    cidr: str | UnsetType = UNSET  # as it is
+    first: str | UnsetType = UNSET  # of the range to give out
+    last: str | UnsetType = UNSET
+    gateway: str | UnsetType = UNSET
+    dns: tuple[str, ...] | UnsetType = UNSET
+    dhcp: bool | UnsetType = UNSET
+    server: str | UnsetType = UNSET
+
+
+class UpdateNetwork(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of PATCH /networks/{net}; what is not given stays as it is. labels replaces all labels."""
+
+    labels: dict[str, str] | UnsetType = UNSET
+    subnet: UpdateSubnet | UnsetType = UNSET
+    domain: str | UnsetType = UNSET
+    forwarders: tuple[str, ...] | UnsetType = UNSET
+    mtu: int | UnsetType = UNSET
+    anti_spoofing: bool | UnsetType = UNSET
+
+
+class AddForward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /networks/{net}/forwards."""
+
+    port: int  # of the node that runs the VM
+    vm: str
+    to_port: int = 0  # of the VM; 0: the same
+    protocol: str = "tcp"
+
+
+class SetAddress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /vms/{vm}/address."""
+
+    network: str = ""  # empty: the only one that the VM is on
+    address: str = ""  # empty: the next free one
 
 
 class UpdateNode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,6 +1,5 @@
-"""Pools, networks, nodes: what users can ask for about them."""
+"""Pools, nodes: what users can ask for about them."""
 
-from ipaddress import IPv4Address, ip_network
 from typing import TypeVar
 
 import msgspec
@@ -9,7 +8,6 @@ from msgspec import UNSET
 from corral.clock import new_id
 from corral.errors import CorralError, InUse, Invalid
 from corral.model.ids import NodeId
-from corral.model.network import Network, NetworkSpec, Subnet
 from corral.model.node import Node
 from corral.model.operation import Operation, Verb
 from corral.model.pool import StoragePool, StoragePoolSpec
@@ -20,7 +18,6 @@ from corral.model.volume import Volume
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, Desk, check_labels, check_name
 from corral.server.services.requests import (
-    CreateNetwork,
     CreatePool,
     UpdateLabels,
     UpdateNode,
@@ -113,47 +110,6 @@ class Pools(Things):
         return self._gone(pool)
 
 
-class Networks(Things):
-    """Requests about networks."""
-
-    async def create(self, ask: CreateNetwork, asking: Asking) -> Operation:
-        return await self.desk.submit(asking, lambda: self._create(ask))
-
-    async def update(self, network: str, ask: UpdateLabels, asking: Asking) -> Operation:
-        return await self.desk.submit(
-            asking, lambda: self._relabel(self.mirror.find(Network, network), ask.labels)
-        )
-
-    async def delete(self, network: str, asking: Asking) -> Operation:
-        return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(Network, network)))
-
-    def _create(self, ask: CreateNetwork) -> Change:
-        if not 1 <= len(ask.bridge) <= 15 or "/" in ask.bridge or " " in ask.bridge:
-            raise Invalid("bridge", ask.bridge, "a name of a bridge (1 to 15 characters)")
-        if not 576 <= ask.mtu <= 65535:
-            raise Invalid("mtu", ask.mtu, "576 to 65535")
-        if ask.subnet:
-            check_subnet(ask.subnet)
-        network = Network(
-            id=new_id("net", self.clock),
-            name=ask.name,
-            labels=ask.labels,
-            created_at=self.clock.now_s(),
-            spec=NetworkSpec(
-                bridge=ask.bridge,
-                subnet=ask.subnet,
-                mtu=ask.mtu,
-                nodes=tuple(NodeId(self.mirror.find(Node, n).id) for n in ask.nodes),
-            ),
-        )
-        return self._new(network, done=False)
-
-    def _delete(self, network: Network) -> Change:
-        if vms := self.mirror.select(VM, "network", network.id):
-            raise InUse("Network", network.name, f"VM {vms[0].name}")
-        return self._gone(network)
-
-
 class Nodes(Things):
     """Requests about nodes. They come by joining (server/joining.py), not by a request here."""
 
@@ -188,25 +144,3 @@ class Nodes(Things):
         if vms and not force:
             raise NodeHasVMs(node, len(vms))
         return self._gone(node)
-
-
-def check_subnet(subnet: Subnet) -> None:
-    """Raises Invalid: an address that is none, or outside the subnet"""
-    try:
-        network = ip_network(subnet.cidr)
-    except ValueError as error:
-        raise Invalid(
-            "subnet.cidr", subnet.cidr, "an IPv4 network like 10.78.0.0/24", hint=str(error)
-        ) from None
-    for field in ("first", "last", "gateway"):
-        value = getattr(subnet, field)
-        if field == "gateway" and not value:
-            continue
-        try:
-            inside = IPv4Address(value) in network
-        except ValueError:
-            inside = False
-        if not inside:
-            raise Invalid(f"subnet.{field}", value, f"an address in {subnet.cidr}")
-    if IPv4Address(subnet.first) > IPv4Address(subnet.last):
-        raise Invalid("subnet.last", subnet.last, f"at or after {subnet.first}")

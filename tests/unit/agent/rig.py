@@ -33,6 +33,7 @@ from corral.model.link import (
     NicAssignment,
     OpenConsole,
     PoolAssignment,
+    Port,
     Report,
     ServerMessage,
     VmAssignment,
@@ -51,7 +52,11 @@ from tests.sim.process import Process, bury, task_factory
 
 VM = VmId("vm-1")
 POOL = PoolAssignment(pool=PoolId("pool-1"), path="/pool", shared=True)
-LAN = NetworkAssignment(network=NetworkId("net-1"), bridge="br0")
+LAN = NetworkAssignment(
+    network=NetworkId("net-1"),
+    bridge="br0",
+    ports=tuple(Port(mac=f"52:54:00:00:00:{n:02x}", address="", name="web") for n in range(1, 60)),
+)
 IMAGE = ImageSource(image=ImageId("img-1"), sha256="a" * 64, format="qcow2", size_bytes=100 * MiB)
 VOLUME = VolumeAssignment(
     volume=VolumeId("vol-1"), pool=PoolId("pool-1"), pool_path="/pool", size_bytes=MiB, image=IMAGE

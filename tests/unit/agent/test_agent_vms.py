@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from corral.agent.ports import LocalVm
 from corral.hypervisor.interface import HypervisorFailed, HypervisorGone
-from corral.model.ids import VmId, VolumeId
+from corral.model.ids import NetworkId, VmId, VolumeId
 from corral.model.link import DiskAssignment, VmAssignment, VolumeAssignment
 from corral.model.vm import DomainState, RestartPolicy, StopReason
 from corral.model.volume import ObjectState
@@ -394,6 +394,18 @@ async def test_a_volume_that_another_node_makes_is_waited_for(rig: Rig) -> None:
     assert report is not None and report.step == "waiting for volumes"
     rig.one.server.assign(POOL, VOLUME)
     assert await rig.until(rig.two.runs) < 4.0
+
+
+@in_rig
+async def test_networks_that_are_gone_leave_nothing_behind(rig: Rig) -> None:
+    other = replace(LAN, network=NetworkId("net-2"))
+    rig.one.server.assign(LAN, other)
+    await rig.until(lambda: set(rig.one.networking.served) == {"net-1", "net-2"})
+    rig.one.server.forget("net-2")
+    assert await rig.until(lambda: set(rig.one.networking.served) == {"net-1"}) < 2
+    rig.one.faults.plan("network.sweep", NetworkFailed("busy"), 400.0)
+    rig.one.server.forget("net-1")
+    assert await rig.until(lambda: not rig.one.networking.served, within_s=200)
 
 
 @in_rig

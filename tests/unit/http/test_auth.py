@@ -167,6 +167,7 @@ async def test_only_kinds_with_routes_can_be_seen(world: World) -> None:
         "StoragePool": Role.VIEWER,
         "Network": Role.VIEWER,
         "VMProfile": Role.VIEWER,
+        "Port": Role.VIEWER,
         "Operation": Role.VIEWER,
         "Event": Role.VIEWER,
         "Token": Role.ADMIN,

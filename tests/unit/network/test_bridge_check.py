@@ -6,11 +6,11 @@ import pytest
 from corral.model.ids import NetworkId
 from corral.model.link import NetworkAssignment
 from corral.model.network import Subnet
-from corral.network.bridge import check
 from corral.network.interface import NetworkFailed
-from corral.network.links import Bridge
+from corral.network.links import Link
+from corral.network.segments import check
 
-GOOD = Bridge(index=7, kind="bridge", up=True, mtu=1500, addresses=("192.168.7.1/24", "10.78.0.1/24"))
+GOOD = Link(index=7, kind="bridge", up=True, mtu=1500, addresses=("192.168.7.1/24", "10.78.0.1/24"))
 SUBNET = Subnet(cidr="10.78.0.0/24", first="10.78.0.10", last="10.78.0.99")
 NETWORK = NetworkAssignment(network=NetworkId("net-1"), bridge="br0", subnet=SUBNET)
 NO_DHCP = msgspec.structs.replace(NETWORK, subnet=msgspec.structs.replace(SUBNET, dhcp=False))
@@ -47,5 +47,5 @@ def test_refused(changes: dict[str, object] | None, says: str, hint: str) -> Non
         pytest.param(msgspec.structs.replace(NETWORK, subnet=None), msgspec.structs.replace(GOOD, addresses=()), id="no subnet"),
     ],
 )  # fmt: skip
-def test_taken(network: NetworkAssignment, bridge: Bridge) -> None:
+def test_taken(network: NetworkAssignment, bridge: Link) -> None:
     assert check(network, bridge) == bridge

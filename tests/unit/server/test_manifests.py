@@ -16,6 +16,7 @@ from corral.model.volume import Volume
 from corral.server.services.manifests import DECLARED, declared_kind, manifest_of
 from corral.server.services.manifests.compare import FieldChange, changes
 from corral.server.services.manifests.forms import Declared
+from corral.server.services.requests import CreateNetwork
 from tests.unit.server.rig import ASKING, Rig, in_rig
 
 SUBNET = Subnet(cidr="10.9.0.0/24", first="10.9.0.10", last="10.9.0.99")
@@ -24,6 +25,10 @@ SUBNET = Subnet(cidr="10.9.0.0/24", first="10.9.0.10", last="10.9.0.99")
 async def furnished(rig: Rig) -> None:
     await rig.shared_pool()
     await rig.lan(subnet=SUBNET)
+    inside = {"name": "inside", "subnet": {"cidr": "10.80.0.0/24"}}
+    await rig.core.services.networks.create(
+        msgspec.convert({"segment": "nat", **inside}, CreateNetwork), ASKING
+    )
     await rig.node("n1")
     await rig.apply(kind="Volume", name="data", size="2GiB")
     await rig.apply(kind="VMProfile", name="db", spec={"cpus": 4, "disk": {"bus": "scsi"}})

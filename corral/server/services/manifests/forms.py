@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from corral.errors import Invalid
 from corral.model.image import Image
-from corral.model.network import Network
+from corral.model.network import Network, Segment
 from corral.model.node import Node
 from corral.model.pool import StoragePool
 from corral.model.profile import VMProfile
@@ -95,6 +95,11 @@ def _same(part: Struct, request: type[Struct]) -> Form:
     return {f: msgspec.to_builtins(getattr(part, f)) for f in common}
 
 
+def _bridge(network: Network, mirror: Mirror) -> str:
+    """Of the host; one that Corral makes is not said."""
+    return network.spec.bridge if network.spec.segment is Segment.BRIDGE else ""
+
+
 DECLARED: Final[
     tuple[Declared, ...]
 ] = (  # in the order in which they are applied; deleted the other way round
@@ -115,9 +120,9 @@ DECLARED: Final[
     Declared(
         kind=Network,
         create=requests.CreateNetwork,
-        update=requests.UpdateLabels,
+        update=requests.UpdateNetwork,
         service="networks",
-        read={"nodes": _names("nodes")},
+        read={"nodes": _names("nodes"), "bridge": _bridge},
     ),
     Declared(kind=Image, create=requests.CreateImage, update=requests.UpdateLabels, service="images"),
     Declared(
