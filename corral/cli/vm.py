@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from corral.cli._copies import clone
 from corral.cli.parts.following import finish
 from corral.cli.parts.hardware import (
     CpuModelOption,
@@ -471,3 +472,6 @@ def screenshot(
 
     with connect() as client:
         save(client.vms.screenshot(vm), file)
+
+
+commands.command()(clone)

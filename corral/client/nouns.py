@@ -215,6 +215,10 @@ class VMs(Noun[VM]):
         """Give its port another address, or the next free one; the guest has it when it asks DHCP anew."""
         return self._change("POST", f"{_quoted(name)}/address", {"network": network, "address": address})
 
+    def clone(self, name: str, new: str, **fields: object) -> Operation:
+        """Create a VM that begins as a copy of this one: full, snapshot, running, pool, node, labels."""
+        return self._change("POST", f"{_quoted(name)}/clone", {"name": new, **fields})
+
     def delete(self, name: str, *, keep_volumes: bool = False) -> Operation:
         query = {"keep_volumes": "true" if keep_volumes else ""}
         return self._change("DELETE", _quoted(name), query=query)

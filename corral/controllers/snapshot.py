@@ -29,6 +29,8 @@ from corral.model.volume import Volume
 from corral.store.interface import Change, ChangeVerb, Put, Remove, Write
 from corral.store.mirror import Mirror
 
+AGAIN_S = 5.0  # until one that a clone waits for is tried again
+
 
 class SnapshotPlan(Struct, frozen=True, kw_only=True):
     status: SnapshotStatus
@@ -121,4 +123,15 @@ class SnapshotController(Seat):
         elif done_copying(self.mirror, snapshot):
             gone = snapshot.having(deleted_at=now_s, generation=snapshot.generation + 1)
             await self.desk.replace(gone)
+        elif snapshot.spec.copy_for and snapshot.status.phase is SnapshotPhase.FAILED:
+            return await self._again(snapshot, now_s)
+        return None
+
+    async def _again(self, snapshot: Snapshot, now_s: float) -> float | None:
+        """A clone waits for it, and any moment will do."""
+        left_s = snapshot.status.since + AGAIN_S - now_s
+        if left_s > 0:
+            return left_s
+        status = _to(snapshot.status, SnapshotPhase.CREATING, snapshot.status.trouble, now_s)
+        await self.desk.replace(snapshot.having(status=status))
         return None

@@ -39,6 +39,7 @@ class CopySource(Struct, frozen=True, kw_only=True):
 
     volume: VolumeId
     pool_path: str
+    snapshot: str = ""  # inside it; empty: as it is, and nothing may write to it
 
 
 class ImageAssignment(Struct, frozen=True, kw_only=True, tag="image"):

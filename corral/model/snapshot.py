@@ -21,14 +21,16 @@ from corral.model.resource import Resource, Trouble
 class SnapshotPhase(StrEnum):
     CREATING = "creating"
     READY = "ready"
-    FAILED = "failed"  # it could not be taken; it is not tried again
+    FAILED = "failed"  # it could not be taken; it is not tried again, unless it is only there to be copied
     DELETING = "deleting"
 
 
 SNAPSHOT_PHASE_NEXT: Final[Mapping[SnapshotPhase, frozenset[SnapshotPhase]]] = {
     SnapshotPhase.CREATING: frozenset({SnapshotPhase.READY, SnapshotPhase.FAILED, SnapshotPhase.DELETING}),
     SnapshotPhase.READY: frozenset({SnapshotPhase.DELETING}),
-    SnapshotPhase.FAILED: frozenset({SnapshotPhase.DELETING}),
+    SnapshotPhase.FAILED: frozenset(
+        {SnapshotPhase.CREATING, SnapshotPhase.DELETING}
+    ),  # again, if only to be copied
     SnapshotPhase.DELETING: frozenset(),
 }
 

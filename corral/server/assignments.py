@@ -10,6 +10,7 @@ Start here     assignment()
 
 from collections.abc import Iterable, Iterator
 
+from corral.controllers.copying import copies_of_snapshot, waits_for_snapshot
 from corral.controllers.migration_plan import reverting
 from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, SnapshotId, VmId, VolumeId
 from corral.model.image import Image, ImageCopy
@@ -84,10 +85,14 @@ def touched(mirror: Mirror, change: Change) -> Iterator[tuple[NodeId | None, str
                 yield node, vm.id
                 for network in sorted({nic.network for nic in vm.spec.nics}):
                     yield node, network
+            if vm.deleting:
+                for snapshot in mirror.select(Snapshot, "vm", vm.id):
+                    yield from _made_from(mirror, snapshot)
         case Volume() as volume:
             if volume.status.node:
                 yield volume.status.node, volume.id
         case Snapshot() as snapshot:
+            yield from _made_from(mirror, snapshot)
             of = mirror.get(snapshot.spec.vm)
             if isinstance(of, VM) and of.status.node:
                 yield of.status.node, of.id
@@ -109,6 +114,13 @@ def names_everywhere(mirror: Mirror, network: str) -> bool:
     """Whether every node of the network answers the names of all of its VMs."""
     known = mirror.get(network)
     return isinstance(known, Network) and bool(known.spec.domain) and known.spans_nodes
+
+
+def _made_from(mirror: Mirror, snapshot: Snapshot) -> Iterator[tuple[NodeId, str]]:
+    """Volumes that wait for it: it is there now, or never will be."""
+    for volume in copies_of_snapshot(snapshot, mirror):
+        if volume.status.node:
+            yield volume.status.node, volume.id
 
 
 def role(vm: VM, node: NodeId) -> VmRole:
@@ -236,6 +248,8 @@ def _volume(mirror: Mirror, node: NodeId, volume: Volume) -> VolumeAssignment | 
     pool = mirror.get(volume.spec.pool)
     if volume.status.node != node or not isinstance(pool, StoragePool):
         return None
+    if waits_for_snapshot(volume, mirror) and not volume.deleting:
+        return None
     image = mirror.get(volume.spec.image) if volume.spec.image else None
     return VolumeAssignment(
         volume=VolumeId(volume.id),
@@ -256,7 +270,8 @@ def _copied(mirror: Mirror, volume: Volume) -> CopySource | None:
     source = mirror.get(volume.spec.source.volume)
     pool = mirror.get(source.spec.pool) if isinstance(source, Volume) else None
     path = pool.spec.path if isinstance(pool, StoragePool) else ""
-    return CopySource(volume=volume.spec.source.volume, pool_path=path)
+    snapshot = volume.spec.source.snapshot or ""
+    return CopySource(volume=volume.spec.source.volume, pool_path=path, snapshot=snapshot)
 
 
 def _source(image: Image) -> ImageSource:

@@ -37,6 +37,7 @@ async def convert(
     source_format: str,
     target_format: str = "qcow2",
     backing: tuple[str, str] | None = None,
+    snapshot: str = "",
     options: Sequence[str] = (),
     leash: Sequence[str] = (),
     qemu_img: str = "qemu-img",
@@ -45,13 +46,14 @@ async def convert(
     """Copy all that a guest would see in `source` into the new file `target`.
 
     backing  path, as written into the target, and format: only what lies over the source's own backing file is copied
+    snapshot of the source, that is copied; others may write to the source meanwhile
     leash    a command that runs qemu-img with limits
     raises   PoolFull, SourceBusy, StorageFailed
     """
     words = [*leash, qemu_img, "convert", "-p", "-f", source_format, "-O", target_format, *options]
     if backing:
         words += ["-B", backing[0], "-F", backing[1]]
-    words += [str(source), str(target)]
+    words += [*_of_snapshot(snapshot), str(source), str(target)]
     ran = await command.follow(
         *words, says=_told(progress), stall_s=STALL_S, failed=StorageFailed, package="qemu-utils"
     )
@@ -60,7 +62,12 @@ async def convert(
 
 
 async def needed_bytes(
-    source: Path, *, source_format: str, target_format: str = "qcow2", qemu_img: str = "qemu-img"
+    source: Path,
+    *,
+    source_format: str,
+    target_format: str = "qcow2",
+    snapshot: str = "",
+    qemu_img: str = "qemu-img",
 ) -> int:
     """Room that a full copy takes; 0: it can't be told. raises StorageFailed"""
     words = (
@@ -72,6 +79,7 @@ async def needed_bytes(
         "-O",
         target_format,
         "--output=json",
+        *(("-l", f"snapshot.name={snapshot}") if snapshot else ()),
         str(source),
     )
     ran = await command.run(*words, deadline_s=MEASURE_S, failed=StorageFailed, package="qemu-utils")
@@ -79,6 +87,11 @@ async def needed_bytes(
         return int(json.loads(ran.output)["required"])
     except (ValueError, KeyError, TypeError):
         return 0
+
+
+def _of_snapshot(name: str) -> tuple[str, ...]:
+    """What lies in a snapshot never changes while it is there, so the lock of whoever writes on may be passed by."""
+    return ("-U", "-l", f"snapshot.name={name}") if name else ()
 
 
 def failed(ran: command.Ran, path: Path, what: str) -> StorageFailed:

@@ -155,7 +155,8 @@ class DirectoryStorage:
         await self._check_room(path, source, over_image=backing is not None)
         async with self._unfinished(path) as temporary:
             await convert(
-                origin, temporary, source_format="qcow2", backing=backing, qemu_img=self._qemu_img, progress=progress
+                origin, temporary, source_format="qcow2", backing=backing, snapshot=source.snapshot,
+                qemu_img=self._qemu_img, progress=progress
             )  # fmt: skip
             await self._qemu("resize", "-q", "-f", "qcow2", str(temporary), str(volume.size_bytes), path=path)
             await self._publish(temporary, path)
@@ -166,7 +167,9 @@ class DirectoryStorage:
         if over_image:
             needs = await self._lane(source.pool_path).run(lambda: _look(origin) or 0, "looking at a volume")
         else:
-            needs = await needed_bytes(origin, source_format="qcow2", qemu_img=self._qemu_img)
+            needs = await needed_bytes(
+                origin, source_format="qcow2", snapshot=source.snapshot, qemu_img=self._qemu_img
+            )
         free = await self._lane(str(path.parent.parent)).run(
             lambda: files.free_bytes(path.parent), "looking at room"
         )

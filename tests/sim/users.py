@@ -18,6 +18,7 @@ from corral.model.vm import VM
 from corral.server.core import ServerCore
 from corral.server.services.asking import Asking
 from corral.server.services.requests import (
+    CloneVM,
     CloneVolume,
     CreateSnapshot,
     CreateVM,
@@ -111,6 +112,7 @@ class Users:
             name=copy, pool=self.chance.choice(("", "shared")), linked=self.chance.random() < 0.5
         )
         snapshot = CreateSnapshot(name=self.chance.choice("abc"), memory=self.chance.random() < 0.3)
+        twin = CloneVM(name=self.chance.choice(NAMES), full=self.chance.random() < 0.3)
         wishes: list[tuple[str, Call]] = [
             (f"create {vm}", lambda c, a: c.services.vms.create(ask, a)),
             (f"create {vm}", lambda c, a: c.services.vms.create(ask, a)),
@@ -127,6 +129,7 @@ class Users:
             (f"snapshot {vm}", lambda c, a: c.services.snapshots.create(vm, snapshot, a)),
             (f"revert {vm}", lambda c, a: c.services.snapshots.revert(_one_snapshot(c, pick), a)),
             (f"delete-snapshot {vm}", lambda c, a: c.services.snapshots.delete(_one_snapshot(c, pick), a)),
+            (f"clone-vm {vm}", lambda c, a: c.services.clones.clone(vm, twin, a)),
             (f"clone {origin}", lambda c, a: c.services.volumes.clone(origin, clone, a)),
             (f"delete-volume {volume}", lambda c, a: c.services.volumes.delete(volume, a)),
             ("cancel one", lambda c, a: c.services.operations.cancel(_one_running(c, pick), a)),

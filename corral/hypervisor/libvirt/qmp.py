@@ -28,7 +28,19 @@ def ask(domain: libvirt.virDomain, command: str, **arguments: object) -> Any:
 def nodes_by_path(domain: libvirt.virDomain) -> dict[str, str]:
     """Name of the block node of each disk, by the path of its file."""
     found = (entry.get("inserted") or {} for entry in ask(domain, "query-block"))
-    return {node["file"]: node["node-name"] for node in found if "file" in node and "node-name" in node}
+    return {
+        path_of(node["file"]): node["node-name"] for node in found if "file" in node and "node-name" in node
+    }
+
+
+def path_of(filename: str) -> str:
+    """The disk's own file. QEMU writes `json:{…}` where a plain path would not say all, as over a backing file."""
+    if not filename.startswith("json:"):
+        return filename
+    layer = json.loads(filename.removeprefix("json:"))
+    while isinstance(layer, dict) and "filename" not in layer:
+        layer = layer.get("file")
+    return str(layer["filename"]) if isinstance(layer, dict) else str(layer or "")
 
 
 def job_error(domain: libvirt.virDomain, job: str) -> str | None:

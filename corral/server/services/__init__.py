@@ -6,6 +6,7 @@ Start here     vms.py
 """
 
 from corral.server.services.base import Desk
+from corral.server.services.clones import Clones
 from corral.server.services.images import Images
 from corral.server.services.manifests import Manifests
 from corral.server.services.networks import Networks
@@ -24,6 +25,7 @@ class Services:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.vms = VMs(desk)
+        self.clones = Clones(desk, self.vms.addresses)
         self.volumes = Volumes(desk)
         self.snapshots = Snapshots(desk)
         self.images = Images(desk)

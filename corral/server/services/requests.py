@@ -92,6 +92,20 @@ class CreateConsoleTicket(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     kind: ConsoleKind = ConsoleKind.SERIAL
 
 
+class CloneVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /vms/{vm}/clone."""
+
+    name: str  # of the new VM
+    full: bool = (
+        False  # copy everything; else it stands on the same image, and only what was written is copied
+    )
+    snapshot: str = ""  # copy this one of the VM; empty: the VM as it is now
+    running: bool = True
+    labels: dict[str, str] | None = None  # None: the same
+    pool: str = ""  # where its volumes live; empty: where those of the VM do
+    node: str = ""  # run on this node only
+
+
 class CreateVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of POST /volumes."""
 

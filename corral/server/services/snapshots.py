@@ -129,7 +129,7 @@ class Snapshots(Things):
         check_labels(ask.labels)
         if len(ask.description) > DESCRIPTION_MAX:
             raise Invalid("description", "(long text)", f"at most {DESCRIPTION_MAX} characters")
-        refuse_unless_free(vm, self.mirror)
+        refuse_unless_free(vm)
         if ask.memory and not _runs(vm):
             raise Invalid("memory", ask.memory, "possible: the VM does not run")
         snapshot = new_snapshot(
@@ -149,7 +149,7 @@ class Snapshots(Things):
 
     def _revert(self, snapshot: Snapshot) -> Change:
         vm = self.mirror.find(VM, snapshot.spec.vm)
-        refuse_unless_free(vm, self.mirror)
+        refuse_unless_free(vm)
         if snapshot.status.phase is not SnapshotPhase.READY or snapshot.deleting:
             raise SnapshotNotReady(snapshot)
         _refuse_other_hardware(vm, snapshot)
@@ -236,7 +236,7 @@ def without(snapshot: Snapshot, mirror: Mirror, now_s: float) -> Change:
 # ---- what others may not do
 
 
-def refuse_unless_free(vm: VM, mirror: Mirror) -> None:
+def refuse_unless_free(vm: VM) -> None:
     """Raises NotNow: it is moving, being reverted, or being deleted, or has no node"""
     if vm.deleting:
         raise NotNow(vm, "is being deleted")

@@ -170,3 +170,32 @@ async def test_disk_that_fills_up_midway(tmp_path: Path) -> None:
     with pytest.raises(PoolFull, match="no room for a copy of vol-1"):
         await storage(tmp_path, qemu_img=full).make_volume(copy_of(origin, pool), Server(b""), nothing)
     assert names(pool / "volumes") == ["vol-1.qcow2"]
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["in full", "linked"])
+async def test_copy_of_a_snapshot_while_somebody_writes_on(
+    tmp_path: Path, content: bytes, linked: bool
+) -> None:
+    """Of the moment at which it was taken, although a process has the disk open and has written since."""
+    driver, server = storage(tmp_path), Server(content)
+    origin = volume(tmp_path / "one", source(content))
+    first = await driver.make_volume(origin, server, nothing)
+    written(first.path, b"then" * 1024, at=8 * MiB)
+    subprocess.run(["qemu-img", "snapshot", "-c", "snap-1", first.path], check=True)
+    written(first.path, b"now!" * 1024, at=8 * MiB)
+    copied = CopySource(volume=origin.volume, pool_path=origin.pool_path, snapshot="snap-1")
+    image = origin.image if linked else None
+    wish = copy_of(origin, tmp_path / "one", source=copied, size_bytes=SIZE, image=image)
+    with subprocess.Popen(
+        ["qemu-io", first.path], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as writer:
+        made = await driver.make_volume(wish, server, nothing)
+        writer.kill()
+    said = subprocess.run(
+        ["qemu-io", "-c", f"read -v {8 * MiB} 16", made.path], check=True, capture_output=True, text=True
+    )
+    assert "thenthenthenthen" in said.stdout
+    assert info(made.path).get("backing-filename") == ("../images/img-1" if linked else None)
+    gone = replace(copied, snapshot="snap-2")
+    with pytest.raises(StorageFailed):
+        await driver.make_volume(replace(wish, volume=VolumeId("vol-3"), source=gone), server, nothing)

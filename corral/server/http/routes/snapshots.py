@@ -12,7 +12,7 @@ from corral.server.http.api import api_of
 from corral.server.http.changing import Nothing, accepted, hear
 from corral.server.http.queries import ApiRequest
 from corral.server.http.reading import reading
-from corral.server.services.requests import CreateSnapshot, UpdateLabels
+from corral.server.services.requests import CloneVM, CreateSnapshot, UpdateLabels
 from corral.server.services.snapshots import NotNow, OtherHardware, SnapshotNotReady, TooManySnapshots
 
 EXAMPLES = {
@@ -64,7 +64,32 @@ async def delete_snapshot(request: ApiRequest, snap: FromPath[str]) -> Answer:
     return accepted(await api_of(request).services.snapshots.delete(snap, asking), asking)
 
 
+CLONES = {
+    "on the same image": {"name": "web-2"},
+    "of a snapshot, in full, not started": {
+        "name": "web-old",
+        "full": True,
+        "snapshot": "web.before-upgrade",
+        "running": False,
+    },
+}
+
+
+@post("/vms/{vm:str}/clone", **about("VMs", body=CloneVM, examples=CLONES, answers=Operation, status=202,
+                                     parameters=CHANGING,
+                                     errors=(Invalid, NotFound, NameTaken, NotNow, SnapshotNotReady, InUse)))  # fmt: skip
+async def clone_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
+    """Create a VM that begins as a copy of this one, running or not, or of a snapshot of it.
+
+    It has a name, an id, MACs and addresses of its own, and cloud-init takes it for a new machine. Its volumes stand on
+    the same images and hold a copy of what was written over them; with `full` they hold everything.
+    """
+    ask, asking, _ = await hear(request, CloneVM)
+    return accepted(await api_of(request).services.clones.clone(vm, ask, asking), asking)
+
+
 ROUTES = [
+    clone_vm,
     *reading(Snapshot, tag="Snapshots"),
     create_snapshot,
     revert_to_snapshot,
