@@ -163,13 +163,15 @@ class Objects:
         return None
 
     async def _volume(self, volume: VolumeAssignment) -> float | None:
-        if not volume.wanted:
+        if not volume.wanted and not self._closed(volume.pool):
             self._ready.pop(volume.key, None)
+            if volume.wipe:
+                await self._wipe(volume)
             await within(CALL_S, f"deleting {volume.key}", self._storage.delete_volume(volume))
             self._reporter.put("volumes", volume.key, ObjectReport(state=ObjectState.ABSENT, wanted=False))
             self._room_changed(volume.pool)
             return None
-        if volume.pool not in self._open and volume.pool in self._held.assignments:
+        if self._closed(volume.pool):
             return NOT_READY_LOOK_S  # the pool wakes it when it is open
         seen = await within(CALL_S, f"looking for {volume.key}", self._storage.see_volume(volume))
         if seen.state is not ObjectState.READY:
@@ -185,6 +187,24 @@ class Objects:
         for vm in self._held.vms_with(volume.volume):
             self._wake(vm)
         return None
+
+    async def _wipe(self, volume: VolumeAssignment) -> None:
+        """Overwrite it, however long that takes, as long as it gets on. After a crash it begins anew."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(STALL_S) as limit:
+
+                def progress(share: float) -> None:
+                    limit.reschedule(loop.time() + STALL_S)
+                    self._reporter.put(
+                        "volumes",
+                        volume.key,
+                        ObjectReport(state=ObjectState.CREATING, wanted=False, progress=coarse(share)),
+                    )
+
+                await self._storage.wipe_volume(volume, progress)
+        except TimeoutError:
+            raise StorageFailed(f"wiping {volume.key} made no progress for {STALL_S:g} s") from None
 
     async def _make(self, volume: VolumeAssignment) -> ObjectReport | None:
         """Make it; None: it was not wanted any more before it was done."""
@@ -263,6 +283,10 @@ class Objects:
         """The network is served, this NIC's address and rules included."""
         network = self._served.get(nic.network)
         return network is not None and any(port.mac == nic.mac for port in network.ports)
+
+    def _closed(self, pool: str) -> bool:
+        """Whether the pool is one of this node's, and could not be opened yet."""
+        return pool not in self._open and pool in self._held.assignments
 
     def _room_changed(self, pool: str) -> None:
         if pool in self._held.assignments:

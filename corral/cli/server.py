@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corral.cli.parts.noun import SETTINGS
+from corral.cli.parts.options import duration_s
 from corral.errors import Invalid
 
 if TYPE_CHECKING:
@@ -67,6 +68,15 @@ OriginOption = Annotated[
         envvar="CORRAL_ORIGINS",
         metavar="URL",
         help="Of web pages that may open consoles, besides its own. Repeatable.",
+    ),
+]
+TrashOption = Annotated[
+    str,
+    typer.Option(
+        "--trash",
+        envvar="CORRAL_TRASH",
+        metavar="TIME",
+        help="How long deleted volumes are kept; 0: not at all.",
     ),
 ]
 ContextOption = Annotated[
@@ -135,6 +145,7 @@ def run(
     name: NameOption = None,
     image_network: ImageNetworkOption = None,
     origin: OriginOption = None,
+    trash: TrashOption = "7d",
     context: ContextOption = "local",
 ) -> None:
     """Run the server in the foreground until SIGTERM or Ctrl-C; the first start does `init` too.
@@ -143,7 +154,7 @@ def run(
     """
     from corral.server.main import main
 
-    main(_config(data_dir, http, link, join, name, context, image_network, origin))
+    main(_config(data_dir, http, link, join, name, context, image_network, origin, trash))
 
 
 def _config(
@@ -155,6 +166,7 @@ def _config(
     context: str,
     image_networks: list[str] | None = None,
     origins: list[str] | None = None,
+    trash: str = "7d",
 ) -> "ServerConfig":
     from corral.server.config import ServerConfig
 
@@ -167,4 +179,5 @@ def _config(
         context=context,
         image_networks=tuple(image_networks or ()),
         origins=tuple(origin.rstrip("/") for origin in origins or ()),
+        trash_s=duration_s(trash, "trash") or 0.0,
     )

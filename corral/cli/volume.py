@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from corral.cli.parts import trash
 from corral.cli.parts.following import finish
 from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
@@ -26,6 +27,7 @@ from corral.cli.parts.present import show_list, show_one
 from corral.cli.parts.session import connect
 
 commands = noun("Volumes: block storage that outlives a VM.")
+commands.add_typer(trash.commands, name="trash")
 
 VolumeName = Annotated[
     str, typer.Argument(metavar="VOLUME", help="Name or id.", autocompletion=names_of("volumes"))
@@ -45,14 +47,15 @@ def list_volumes(
     sort: SortOption = "name",
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List volumes.
+    """List volumes; those in the trash have a list of their own.
 
     Example: corral volume list --pool shared
     """
     from corral.cli.parts.columns import volume_columns
 
     with connect() as client:
-        volumes = client.volumes.list(sort=sort, label=label or [], pool=pool, vm=vm, filter=filter)
+        shown = filter or "phase!=trashed"
+        volumes = client.volumes.list(sort=sort, label=label or [], pool=pool, vm=vm, filter=shown)
         show_list(volumes, volume_columns(Names(client)), output, empty="No volume yet.")
 
 
@@ -133,17 +136,22 @@ def clone(
 @commands.command()
 def delete(
     volume: VolumeName,
+    purge: Annotated[bool, typer.Option("--purge", help="Delete it for good, without the trash.")] = False,
+    wipe: Annotated[
+        bool, typer.Option("--wipe", help="Overwrite it with zeros, then delete it for good.")
+    ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
     wait: WaitOption = None,
     timeout: TimeoutOption = "",
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Delete a volume that no VM uses, with all that is on it.
+    """Put a volume that no VM uses into the trash, or delete it for good with all that is on it.
 
     Example: corral volume delete data
     """
-    sure(f"Delete volume {volume} and all that is on it?", yes or dry_run)
+    for_good = " for good, with all that is on it" if purge or wipe else ""
+    sure(f"Delete volume {volume}{for_good}?", yes or dry_run)
     with connect() as client:
-        operation = client.volumes.having(dry_run=dry_run).delete(volume)
+        operation = client.volumes.having(dry_run=dry_run).delete(volume, purge=purge, wipe=wipe)
         finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)

@@ -231,6 +231,15 @@ class Volumes(Noun[Volume]):
         """Make a new volume that begins as a copy of this one."""
         return self._change("POST", f"{_quoted(name)}/clone", {"name": new_name, **fields})
 
+    def delete(self, name: str, *, purge: bool = False, wipe: bool = False) -> Operation:
+        """Put it into the trash; `purge`: delete it for good; `wipe`: overwrite it before that."""
+        query = {"purge": "true" if purge else "", "wipe": "true" if wipe else ""}
+        return self._change("DELETE", _quoted(name), query=query)
+
+    def restore(self, name: str, new_name: str = "") -> Operation:
+        """Take it out of the trash."""
+        return self._change("POST", f"{_quoted(name)}/restore", {"name": new_name})
+
 
 class Snapshots(Noun[Snapshot]):
     kind = Snapshot

@@ -222,7 +222,11 @@ _VM_VERBS: dict[Verb, Callable[[Operation, VM], Verdict]] = {
 def _volume(op: Operation, volume: Volume) -> Verdict:
     trouble, report = volume.status.trouble, volume.status.report
     if op.spec.verb is Verb.DELETE:
-        return Verdict(step="delete the file", progress=0.5, waiting_for=trouble.message if trouble else "")
+        step = "wipe the file" if volume.spec.wipe else "delete the file"
+        progress = 0.05 + 0.9 * (
+            report.progress if volume.spec.wipe and report and not report.wanted else 0.5
+        )
+        return Verdict(step=step, progress=progress, waiting_for=trouble.message if trouble else "")
     if volume.status.phase is VolumePhase.READY:
         return DONE
     failing = volume.status.phase is VolumePhase.FAILED

@@ -16,6 +16,7 @@ from corral.model.volume import ObjectState, Volume, VolumePhase, VolumeStatus
 from corral.store.interface import Change, ChangeVerb, Put, Remove
 
 RETRY_S = 5.0
+TRASH_LOOK_S = 3600.0  # clocks can be set
 
 
 class VolumePlan(Struct, frozen=True, kw_only=True):
@@ -44,7 +45,8 @@ def plan_volume(volume: Volume, *, node: NodeId | None, node_gone: bool, now_s: 
     if status.report is None:
         return VolumePlan(status=_to(status, VolumePhase.CREATING, None, now_s))
     if status.report.state is ObjectState.READY:
-        return VolumePlan(status=_to(status, VolumePhase.READY, None, now_s))
+        phase = VolumePhase.TRASHED if volume.spec.trash else VolumePhase.READY
+        return VolumePlan(status=_to(status, phase, None, now_s))
     phase = VolumePhase.FAILED if status.report.trouble else VolumePhase.CREATING
     return VolumePlan(status=_to(status, phase, status.report.trouble, now_s))
 
@@ -74,6 +76,9 @@ class VolumeController(Seat):
         volume = self.mirror.get(key)
         if not isinstance(volume, Volume):
             return None
+        if volume.spec.trash and not volume.deleting and volume.spec.trash.until <= self.clock.now_s():
+            await self._expire(volume)
+            return None
         status = volume.status
         plan = plan_volume(
             volume,
@@ -87,7 +92,16 @@ class VolumeController(Seat):
             new = volume.having(status=plan.status)
             images = images_with_copies(self.mirror, [new])
             await self.desk.commit([Put(new), *map(Put, images)], {r.id: r.revision for r in (new, *images)})
+        if volume.spec.trash and not volume.deleting:
+            return min(TRASH_LOOK_S, volume.spec.trash.until - self.clock.now_s())
         return RETRY_S if plan.status.node is None and not plan.remove else None
+
+    async def _expire(self, volume: Volume) -> None:
+        """Its time in the trash is over."""
+        gone = volume.having(deleted_at=self.clock.now_s(), generation=volume.generation + 1)
+        assert volume.spec.trash
+        event = self.desk.event(gone, "expired", f"{volume.spec.trash.name}: its time in the trash is over")
+        await self.desk.replace(gone, events=[event])
 
     def _choose(self, volume: Volume) -> NodeId | None:
         """A node that has its pool ready, the one with the most room. Volumes of a VM wait for the VM's placement."""

@@ -66,6 +66,7 @@ class VolumeAssignment(Struct, frozen=True, kw_only=True, tag="volume"):
     source: CopySource | None = None  # begins as a copy of it: of all of it, or of what lies over the image
     made: bool = False  # it was there before: if it is not now, say so instead of making it anew
     wanted: bool = True
+    wipe: bool = False  # overwrite it before it is deleted
 
     @property
     def key(self) -> str:
@@ -166,6 +167,7 @@ class PoolAssignment(Struct, frozen=True, kw_only=True, tag="pool"):
     pool: PoolId
     path: str
     shared: bool = False
+    marker: str = ""  # what its marker file has to say; empty: it was never open, and gets one
     wanted: bool = True
 
     @property

@@ -99,6 +99,7 @@ class PoolOnNode(Struct, frozen=True, kw_only=True):
     ready: bool = False
     total_bytes: int = 0
     free_bytes: int = 0
+    marker: str = ""  # what its marker file says: another one, or none, is another file system
     trouble: Trouble | None = None
 
 

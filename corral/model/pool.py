@@ -14,6 +14,12 @@ class StoragePoolSpec(Struct, frozen=True, kw_only=True):
     nodes: tuple[NodeId, ...] = ()  # where it is; empty: on every node
 
 
+class StoragePoolStatus(Struct, frozen=True, kw_only=True):
+    marker: str = (
+        ""  # shared: of the file system that was seen first; nodes that see another one have not mounted it
+    )
+
+
 class StoragePool(Resource, frozen=True, kw_only=True, tag="StoragePool"):
     """Where volumes live. What each node sees of it stands in NodeStatus.pools."""
 
@@ -22,6 +28,7 @@ class StoragePool(Resource, frozen=True, kw_only=True, tag="StoragePool"):
     SUMMARY: ClassVar = "where volumes live"
 
     spec: StoragePoolSpec
+    status: StoragePoolStatus = StoragePoolStatus()
 
     def on(self, node: NodeId) -> bool:
         """Whether the pool is meant to be on this node."""

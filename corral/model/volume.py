@@ -15,13 +15,15 @@ class VolumePhase(StrEnum):
     CREATING = "creating"
     READY = "ready"
     FAILED = "failed"  # its node can't make it, and says why; it goes on trying
+    TRASHED = "trashed"  # kept as it is until it is restored, or its time is over
     DELETING = "deleting"
 
 
 VOLUME_PHASE_NEXT: Final[Mapping[VolumePhase, frozenset[VolumePhase]]] = {
     VolumePhase.PENDING: frozenset(VolumePhase) - {VolumePhase.PENDING},
     VolumePhase.CREATING: frozenset(VolumePhase) - {VolumePhase.CREATING},
-    VolumePhase.READY: frozenset({VolumePhase.FAILED, VolumePhase.DELETING}),
+    VolumePhase.READY: frozenset({VolumePhase.FAILED, VolumePhase.TRASHED, VolumePhase.DELETING}),
+    VolumePhase.TRASHED: frozenset({VolumePhase.READY, VolumePhase.FAILED, VolumePhase.DELETING}),
     VolumePhase.FAILED: frozenset(VolumePhase) - {VolumePhase.FAILED},
     VolumePhase.DELETING: frozenset(),
 }
@@ -54,6 +56,14 @@ class VolumeSource(Struct, frozen=True, kw_only=True):
     snapshot: SnapshotId | None = None  # inside that volume
 
 
+class Trash(Struct, frozen=True, kw_only=True):
+    """That a volume was deleted, and can be had back. Its name is free meanwhile."""
+
+    name: str  # that it had
+    at: float  # Unix time, seconds
+    until: float  # then it goes for good
+
+
 class VolumeSpec(Struct, frozen=True, kw_only=True):
     pool: PoolId
     size_bytes: int  # as the guest sees it
@@ -61,6 +71,8 @@ class VolumeSpec(Struct, frozen=True, kw_only=True):
     source: VolumeSource | None = None  # begins as a copy of it; with an image: only what lies over the image
     node: NodeId | None = None  # make it here; None: where its VM is placed, or the scheduler says
     vm: VmId | None = None  # goes with this VM when it is deleted without --keep-volumes
+    trash: Trash | None = None  # in the trash; no VM can have it there
+    wipe: bool = False  # overwrite it before it goes
 
 
 class VolumeStatus(Struct, frozen=True, kw_only=True):

@@ -55,14 +55,19 @@ def assignment(mirror: Mirror, node: NodeId, key: str) -> Assignment | None:
         case Volume() as volume:
             return _volume(mirror, node, volume)
         case StoragePool() as pool:
-            return (
-                PoolAssignment(pool=PoolId(pool.id), path=pool.spec.path, shared=pool.spec.shared)
-                if pool.on(node)
-                else None
-            )
+            return _pool(mirror, node, pool)
         case Network() as network:
             return _network(mirror, node, network)
     return None
+
+
+def _pool(mirror: Mirror, node: NodeId, pool: StoragePool) -> PoolAssignment | None:
+    if not pool.on(node):
+        return None
+    own = mirror.get(node)
+    seen = own.status.pools.get(pool.id) if isinstance(own, Node) else None
+    marker = pool.status.marker if pool.spec.shared else (seen.marker if seen else "")
+    return PoolAssignment(pool=PoolId(pool.id), path=pool.spec.path, shared=pool.spec.shared, marker=marker)
 
 
 def keys_of(mirror: Mirror, node: NodeId) -> Iterator[str]:
@@ -105,6 +110,9 @@ def touched(mirror: Mirror, change: Change) -> Iterator[tuple[NodeId | None, str
             for copy in image.status.copies.values():
                 yield copy.node, f"{image.id}@{copy.pool}"
         case Node() as node:
+            yield from (
+                (NodeId(node.id), pool.id) for pool in mirror.list(StoragePool) if not pool.spec.shared
+            )
             for vm in mirror.select(VM, "node", node.id):
                 if vm.status.migration:  # its address may be new
                     yield vm.status.migration.source, vm.id
@@ -260,6 +268,7 @@ def _volume(mirror: Mirror, node: NodeId, volume: Volume) -> VolumeAssignment | 
         source=_copied(mirror, volume),
         made=volume.status.made,
         wanted=not volume.deleting,
+        wipe=volume.deleting and volume.spec.wipe,
     )
 
 

@@ -16,7 +16,8 @@ from msgspec import Struct
 from corral.model.ids import NodeId
 from corral.model.image import Image
 from corral.model.link import Report, digest
-from corral.model.node import Node
+from corral.model.node import Node, PoolOnNode
+from corral.model.pool import StoragePool
 from corral.model.resource import Resource
 from corral.model.vm import VM, DomainState, VMReport
 from corral.model.volume import ObjectReport, ObjectState, Volume
@@ -68,13 +69,25 @@ def _node(mirror: Mirror, id: NodeId, report: Report) -> Iterator[Resource]:
         yield from _status(
             node,
             inventory=report.inventory or node.status.inventory,
-            pools={**node.status.pools, **report.pools},
+            pools={**node.status.pools, **_marked(node.status.pools, report.pools)},
             networks={
                 key: on
                 for key, on in {**node.status.networks, **report.networks}.items()
                 if mirror.get(key) is not None  # what is told of one that was deleted since is old news
             },
         )
+    for key, seen in report.pools.items():
+        pool = mirror.get(key)
+        if isinstance(pool, StoragePool) and pool.spec.shared and seen.marker and not pool.status.marker:
+            yield from _status(pool, marker=seen.marker)
+
+
+def _marked(old: dict[str, PoolOnNode], new: dict[str, PoolOnNode]) -> dict[str, PoolOnNode]:
+    """A pool that can't be opened has no marker to tell: the one it had is what it is looked for by."""
+    return {
+        key: seen if seen.marker or key not in old else msgspec.structs.replace(seen, marker=old[key].marker)
+        for key, seen in new.items()
+    }
 
 
 def _volume(mirror: Mirror, id: NodeId, key: str, part: ObjectReport) -> Iterator[Resource]:

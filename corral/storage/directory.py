@@ -24,10 +24,18 @@ from corral.model.node import PoolOnNode
 from corral.model.resource import Trouble
 from corral.model.units import MiB, format_size
 from corral.model.volume import ObjectReport, ObjectState
-from corral.storage import files, qcow2, seed, sniff
+from corral.storage import files, qcow2, seed, sniff, wiping
 from corral.storage.convert import convert, failed, needed_bytes
 from corral.storage.copies import Copies, virtual_bytes
-from corral.storage.interface import ImageFetch, Progress, StorageFailed, image_path, volume_path
+from corral.storage.interface import (
+    ImageFetch,
+    NotMounted,
+    Progress,
+    StorageFailed,
+    image_path,
+    marker_path,
+    volume_path,
+)
 from corral.storage.lane import WRITE_S, Lane
 
 ROUND_BYTES: Final = 64 * MiB  # finer changes of free room are noise
@@ -45,7 +53,7 @@ class DirectoryStorage:
     """
 
     def __init__(self, *, node: str, seeds_path: str, clock: Clock, qemu_img: str = "qemu-img") -> None:
-        self._node = node
+        self._node, self._chance = node, clock.chance
         self._run = (
             f"{clock.chance.getrandbits(40):010x}"  # tells this process's unfinished files from older ones
         )
@@ -55,16 +63,20 @@ class DirectoryStorage:
         self._numbers = count()
         self._lanes: dict[str, Lane] = {}
         self._swept: set[str] = set()
+        self._marked: dict[str, str] = {}  # markers of pools that were opened, by path
 
     async def open_pool(self, pool: PoolAssignment) -> PoolOnNode:
         try:
-            total, free = await self._lane(pool.path).run(lambda: self._open(pool.path), "opening the pool")
+            lane = self._lane(pool.path)
+            marker = await lane.run(lambda: self._marker(pool), "opening the pool")
+            total, free = await lane.run(lambda: self._open(pool.path), "opening the pool")
         except CorralError as error:
             return PoolOnNode(trouble=Trouble.of(error))
         return PoolOnNode(
             ready=True,
             total_bytes=total // ROUND_BYTES * ROUND_BYTES,
             free_bytes=free // ROUND_BYTES * ROUND_BYTES,
+            marker=marker,
         )
 
     async def see_volume(self, volume: VolumeAssignment) -> ObjectReport:
@@ -99,8 +111,17 @@ class DirectoryStorage:
         progress(1.0)
         return await self.see_volume(volume)
 
+    async def wipe_volume(self, volume: VolumeAssignment, progress: Progress) -> None:
+        path, lane = _path(volume), self._lane(volume.pool_path)
+        parts = await lane.run(lambda: wiping.parts(path), "wiping a volume")
+        for number, part in enumerate(parts):
+            await lane.run(lambda p=part: wiping.overwrite(path, p), "wiping a volume", deadline_s=WRITE_S)  # type: ignore[misc]
+            progress((number + 1) / len(parts))
+
     async def delete_volume(self, volume: VolumeAssignment) -> None:
-        await self._lane(volume.pool_path).run(lambda: files.remove(_path(volume)), "deleting a volume")
+        lane = self._lane(volume.pool_path)
+        await lane.run(lambda: self._mounted(volume.pool_path), "deleting a volume")
+        await lane.run(lambda: files.remove(_path(volume)), "deleting a volume")
 
     async def delete_image(self, pool_path: str, image: str) -> None:
         path = Path(image_path(pool_path, _checked("image", image)))
@@ -198,8 +219,31 @@ class DirectoryStorage:
             lambda: files.publish(temporary, path), "keeping a volume", deadline_s=WRITE_S
         )
 
+    def _marker(self, pool: PoolAssignment) -> str:
+        """What tells this pool's file system from others. Blocks. raises NotMounted"""
+        path = Path(marker_path(pool.path))
+        if not path.exists():
+            if pool.marker:
+                raise NotMounted(pool.path, pool.marker)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            temporary = self._temporary(path)
+            temporary.write_text(f"{self._chance.getrandbits(64):016x}\n")
+            files.publish(temporary, path)  # of two nodes that do so at once, one finds the other's
+        found = path.read_text().strip()
+        if pool.marker and found != pool.marker:
+            raise NotMounted(pool.path, pool.marker)
+        self._marked[pool.path] = found
+        return found
+
+    def _mounted(self, pool_path: str) -> None:
+        """Blocks. raises NotMounted: what was there when it was opened is not there any more"""
+        marker = self._marked.get(pool_path)
+        if marker and not Path(marker_path(pool_path)).exists():
+            raise NotMounted(pool_path, marker)
+
     def _open(self, pool_path: str) -> tuple[int, int]:
         """Total and free bytes of a pool whose directories are there and can be written. Blocks."""
+        self._mounted(pool_path)
         for part in ("images", "volumes"):
             directory = Path(pool_path, part)
             directory.mkdir(parents=True, exist_ok=True, mode=0o755)

@@ -35,6 +35,20 @@ class PoolFull(StorageFailed):
     status = 507
 
 
+class NotMounted(StorageFailed):
+    """The pool's directory is there, and not the file system that was in it before."""
+
+    code = "pool.not_mounted"
+
+    def __init__(self, path: str, marker: str) -> None:
+        super().__init__(
+            f"the pool at {path} is not mounted here: its marker is missing, or another one is there",
+            hint=f"Mount it. If this directory is right after all: `echo {marker} > {marker_path(path)}`.",
+            path=path,
+            marker=marker,
+        )
+
+
 class BadImage(CorralError):
     """The bytes are not the image that was promised, or none that may be used."""
 
@@ -66,6 +80,9 @@ class Storage(Protocol):
         raises  PoolFull, BadImage, StorageFailed
         """
 
+    async def wipe_volume(self, volume: VolumeAssignment, progress: Progress) -> None:
+        """Overwrite all that it holds with zeros. Its file stays. No error when there is none."""
+
     async def delete_volume(self, volume: VolumeAssignment) -> None:
         """Remove its file. No error when there is none."""
 
@@ -77,6 +94,11 @@ class Storage(Protocol):
 
     async def delete_seed(self, vm: str) -> None:
         """Remove it. No error when there is none."""
+
+
+def marker_path(pool_path: str) -> str:
+    """Where a pool's marker is: written when the pool was first opened, looked for ever after."""
+    return f"{pool_path}/.corral-pool"
 
 
 def volume_path(pool_path: str, volume: str) -> str:

@@ -12,10 +12,12 @@ from corral.clock import Clock
 from corral.faults import Faults, NoFaults
 from corral.model.link import CopySource, ImageSource, PoolAssignment, VolumeAssignment
 from corral.model.node import PoolOnNode
+from corral.model.resource import Trouble
 from corral.model.units import GiB, TiB
 from corral.model.volume import ObjectReport, ObjectState
 from corral.storage.interface import (
     ImageFetch,
+    NotMounted,
     PoolFull,
     Progress,
     StorageFailed,
@@ -33,6 +35,8 @@ class Files:
 
     sizes: dict[str, int] = field(default_factory=dict)
     total_bytes: int = 10 * TiB
+    wiped: dict[str, None] = field(default_factory=dict)  # paths that were overwritten
+    markers: dict[str, str] = field(default_factory=dict)  # of pools, by path
     _summed: tuple[int, int] = (
         0,
         0,
@@ -79,8 +83,13 @@ class SimulatedStorage:
         if pool.shared:
             self._shared.pools[pool.path] = None
         files = self._files(pool.path)
+        marker = files.markers.get(pool.path, "")
+        if pool.marker and marker != pool.marker:
+            return PoolOnNode(trouble=Trouble.of(NotMounted(pool.path, pool.marker)))
+        if not marker:
+            marker = files.markers[pool.path] = f"{self._clock.chance.getrandbits(64):016x}"
         free = max(0, files.total_bytes - files.used_bytes()) // ROUND_BYTES * ROUND_BYTES
-        return PoolOnNode(ready=True, total_bytes=files.total_bytes, free_bytes=free)
+        return PoolOnNode(ready=True, total_bytes=files.total_bytes, free_bytes=free, marker=marker)
 
     async def see_volume(self, volume: VolumeAssignment) -> ObjectReport:
         await self._call("see_volume")
@@ -103,6 +112,14 @@ class SimulatedStorage:
             self._write(path, VOLUME_BYTES)
         await self._faults.strike("storage.make_volume.end")
         return await self.see_volume(volume)
+
+    async def wipe_volume(self, volume: VolumeAssignment, progress: Progress) -> None:
+        await self._call("wipe_volume")
+        path = volume_path(volume.pool_path, volume.volume)
+        if self.exists(path):
+            await self._clock.sleep(self._files(path).sizes[path] / self._bytes_s)
+            self._files(path).wiped[path] = None
+        progress(1.0)
 
     async def delete_volume(self, volume: VolumeAssignment) -> None:
         await self._call("delete_volume")

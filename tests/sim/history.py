@@ -418,7 +418,11 @@ class Sim:
         volumes = {r.id: r for r in self.watch.last.values() if isinstance(r, Volume)}
         paths = {volume_path(p, v) for v in volumes for p in ("/shared", "/local")}
         seeds = {f"/seeds/{r.id}.iso" for r in self.watch.last.values() if isinstance(r, VM)}
-        left = [f"volume {v.name} is {v.status.phase}" for v in volumes.values() if v.status.phase != "ready"]
+        left = [
+            f"volume {v.name} is {v.status.phase}"
+            for v in volumes.values()
+            if v.status.phase not in ("ready", "trashed")
+        ]
         for place in (self.shared, *(n.files for n in self.nodes)):
             left += [
                 f"orphan file {p}" for p in place.sizes if "/images/" not in p and p not in paths | seeds

@@ -15,6 +15,7 @@ from corral.model.node import Node
 from corral.model.operation import Operation
 from corral.model.snapshot import Snapshot
 from corral.model.vm import VM
+from corral.model.volume import Volume
 from corral.server.core import ServerCore
 from corral.server.services.asking import Asking
 from corral.server.services.requests import (
@@ -26,6 +27,7 @@ from corral.server.services.requests import (
     MigrateVM,
     NewDisk,
     NewNic,
+    RestoreVolume,
     UpdateNode,
 )
 from tests.sim.loop import SimClock
@@ -132,6 +134,8 @@ class Users:
             (f"clone-vm {vm}", lambda c, a: c.services.clones.clone(vm, twin, a)),
             (f"clone {origin}", lambda c, a: c.services.volumes.clone(origin, clone, a)),
             (f"delete-volume {volume}", lambda c, a: c.services.volumes.delete(volume, a)),
+            ("restore one", lambda c, a: c.services.volumes.restore(_one_deleted(c, pick), RestoreVolume(), a)),
+            ("purge one", lambda c, a: c.services.volumes.delete(_one_deleted(c, pick), a, wipe=force)),
             ("cancel one", lambda c, a: c.services.operations.cancel(_one_running(c, pick), a)),
             ("cordon one", lambda c, a: c.services.nodes.update(_one_node(c, pick), UpdateNode(cordoned=cordoned), a)),
         ]  # fmt: skip
@@ -146,6 +150,11 @@ def _one_running(core: ServerCore, pick: float) -> str:
 def _one_snapshot(core: ServerCore, pick: float) -> str:
     snapshots = core.mirror.list(Snapshot)
     return snapshots[int(pick * len(snapshots))].id if snapshots else "snap-none"
+
+
+def _one_deleted(core: ServerCore, pick: float) -> str:
+    deleted = [v for v in core.mirror.list(Volume) if v.spec.trash]
+    return deleted[int(pick * len(deleted))].id if deleted else "vol-none"
 
 
 def _one_node(core: ServerCore, pick: float) -> str:

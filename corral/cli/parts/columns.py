@@ -80,6 +80,22 @@ def volume_columns(names: Names) -> Sequence[Column]:
     )
 
 
+def trash_columns(names: Names) -> Sequence[Column]:
+    return (
+        Column("NAME", lambda v: v.spec.trash.name),
+        Column("POOL", lambda v: names.of("pools", v.spec.pool)),
+        Column("SIZE", lambda v: format_size(v.spec.size_bytes), right=True),
+        Column(
+            "ON DISK",
+            lambda v: format_size(v.status.report.allocated_bytes) if v.status.report else "-",
+            right=True,
+        ),
+        Column("DELETED", lambda v: age(v.spec.trash.at), right=True),
+        Column("KEPT UNTIL", lambda v: moment(v.spec.trash.until)),
+        ID,
+    )
+
+
 def pool_columns(names: Names) -> Sequence[Column]:
     return (
         NAME,

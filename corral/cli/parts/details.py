@@ -131,6 +131,10 @@ def volume_details(volume: "Volume", names: Names) -> Pairs:
         ("Allocated", format_size(report.allocated_bytes) if report and report.allocated_bytes else ""),
         ("Path", report.path if report else ""),
         ("Image", names.of("images", spec.image) if spec.image else ""),
+        (
+            "In the trash",
+            f"was {spec.trash.name}, kept until {moment(spec.trash.until)}" if spec.trash else "",
+        ),
         ("Goes with VM", names.of("vms", spec.vm) if spec.vm else ""),
         ("Node", names.of("nodes", volume.status.node)),
         *_trouble(volume.status.trouble),

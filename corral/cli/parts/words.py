@@ -15,13 +15,14 @@ COLOUR: Final = {
             "stopping",
             "creating",
             "joining",
+            "importing",
             "cordoned",
             "warning",
         ),
         YELLOW,
     ),
     **dict.fromkeys(("failed", "lost", "unknown", "error"), RED),
-    **dict.fromkeys(("stopped", "deleting", "cancelled", "paused"), DIM),
+    **dict.fromkeys(("stopped", "deleting", "cancelled", "paused", "trashed"), DIM),
 }
 
 

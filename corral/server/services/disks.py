@@ -136,8 +136,8 @@ def _existing(disk: NewDisk, field: str, mirror: Mirror) -> Volume:
     if disk.image or disk.size or disk.pool:
         raise Invalid(field, disk.volume, "either a volume, or image, size and pool")
     volume = mirror.find(Volume, disk.volume)
-    if volume.deleting:
-        raise Invalid(field + ".volume", disk.volume, "a volume that is not being deleted")
+    if volume.deleting or volume.spec.trash:
+        raise Invalid(field + ".volume", disk.volume, "a volume that was not deleted")
     if users := users_of(volume, mirror):
         raise InUse("Volume", volume.name, f"VM {users[0].name}")
     # A new generation, so that of two VMs that want the same volume at once only one gets it.

@@ -128,6 +128,12 @@ class CloneVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     linked: bool = False  # keeps standing on the image; only what was written over it is copied
 
 
+class RestoreVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /volumes/{volume}/restore."""
+
+    name: str = ""  # empty: the one that it had
+
+
 class CreateImage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of POST /images; the bytes follow by PUT /images/{image}/content, or are fetched from a URL."""
 

@@ -14,20 +14,21 @@ from corral.controllers.copying import copies_of
 from corral.errors import CorralError, InUse, Invalid
 from corral.model.ids import NodeId, VolumeId
 from corral.model.node import Node
-from corral.model.operation import Operation
+from corral.model.operation import Operation, Verb
 from corral.model.pool import StoragePool
 from corral.model.snapshot import Snapshot
 from corral.model.units import MiB
 from corral.model.vm import VM, VMPhase
-from corral.model.volume import Volume, VolumePhase, VolumeSource
+from corral.model.volume import Trash, Volume, VolumePhase, VolumeSource
 from corral.server.services.asking import Asking
-from corral.server.services.base import Change
+from corral.server.services.base import Change, check_name
 from corral.server.services.disks import plan_volume, users_of
-from corral.server.services.requests import CloneVolume, CreateVolume, UpdateLabels
+from corral.server.services.requests import CloneVolume, CreateVolume, RestoreVolume, UpdateLabels
 from corral.server.services.things import Things
 from corral.store.interface import Put
 from corral.store.mirror import Mirror
 
+TRASH_S = 7 * 86_400.0
 COPIED_BYTES_S = 20 * MiB  # a copy that is slower than this counts as stuck
 
 
@@ -39,7 +40,7 @@ class VolumeNotReady(CorralError):
 
     def __init__(self, volume: Volume) -> None:
         super().__init__(
-            f"volume {volume.name} is {'being deleted' if volume.deleting else volume.status.phase}",
+            f"volume {volume.name} is {'being deleted' if volume.deleting else 'in the trash' if volume.spec.trash else volume.status.phase}",
             hint=f"`corral volume show {volume.name}` says what it waits for.",
             volume=volume.id,
         )
@@ -60,8 +61,24 @@ class VolumeChanging(CorralError):
         )
 
 
+class NotInTrash(CorralError):
+    """Only what is in the trash can be restored."""
+
+    code = "volume.not_in_trash"
+    status = 409
+
+    def __init__(self, volume: Volume) -> None:
+        super().__init__(
+            f"volume {volume.name} is not in the trash",
+            hint="`corral volume trash list` shows what is.",
+            volume=volume.id,
+        )
+
+
 class Volumes(Things):
     """Requests about volumes."""
+
+    trash_s = TRASH_S  # how long deleted volumes are kept; 0: not at all
 
     async def create(self, ask: CreateVolume, asking: Asking) -> Operation:
         return await self.desk.submit(asking, lambda: self._create(ask))
@@ -75,8 +92,17 @@ class Volumes(Things):
             asking, lambda: self._relabel(self.mirror.find(Volume, volume), ask.labels)
         )
 
-    async def delete(self, volume: str, asking: Asking) -> Operation:
-        return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(Volume, volume)))
+    async def delete(
+        self, volume: str, asking: Asking, *, purge: bool = False, wipe: bool = False
+    ) -> Operation:
+        """Put it into the trash. `purge`: delete it for good; `wipe`: overwrite it before that."""
+        return await self.desk.submit(
+            asking, lambda: self._delete(self.mirror.find(Volume, volume), purge, wipe)
+        )
+
+    async def restore(self, volume: str, ask: RestoreVolume, asking: Asking) -> Operation:
+        """Take it out of the trash again."""
+        return await self.desk.submit(asking, lambda: self._restore(self.mirror.find(Volume, volume), ask))
 
     def _create(self, ask: CreateVolume) -> Change:
         volume = plan_volume(ask.name, ask.project, ask.pool, ask.image, ask.size, self.mirror, self.clock)
@@ -108,19 +134,46 @@ class Volumes(Things):
             deadline_s=change.deadline_s + size_deadline_s(source),
         )
 
-    def _delete(self, volume: Volume) -> Change:
+    def _delete(self, volume: Volume, purge: bool, wipe: bool) -> Change:
         if users := users_of(volume, self.mirror):
             raise InUse("Volume", volume.name, f"VM {users[0].name}")
         if snapshots := self.mirror.select(Snapshot, "volume", volume.id):
             raise InUse("Volume", volume.name, f"Snapshot {snapshots[0].name}")
         if copies := copies_of(volume, self.mirror):
             raise InUse("Volume", volume.name, f"volume {copies[0].name}, which is being copied from it")
-        return self._going(volume)
+        kept = volume.status.made and not volume.deleting and self.trash_s > 0
+        if kept and not purge and not wipe and not volume.spec.trash:
+            return self._into_trash(volume)
+        spec = msgspec.structs.replace(volume.spec, wipe=wipe or volume.spec.wipe)
+        return msgspec.structs.replace(
+            self._going(volume.having(spec=spec)), deadline_s=600.0 + (size_deadline_s(volume) if wipe else 0)
+        )
+
+    def _into_trash(self, volume: Volume) -> Change:
+        """Nothing happens on its node. The name that it gets can be given by nobody."""
+        now_s = self.clock.now_s()
+        trash = Trash(name=volume.name, at=now_s, until=now_s + self.trash_s)
+        gone = volume.having(
+            name=f"{volume.name}~{volume.id[-8:].lower()}",
+            generation=volume.generation + 1,
+            spec=msgspec.structs.replace(volume.spec, trash=trash, vm=None),
+        )
+        return self._replace(volume, gone, Verb.DELETE, done=True)
+
+    def _restore(self, volume: Volume, ask: RestoreVolume) -> Change:
+        trash = volume.spec.trash
+        if trash is None or volume.deleting:
+            raise NotInTrash(volume)
+        name = ask.name or trash.name
+        check_name(name)
+        spec = msgspec.structs.replace(volume.spec, trash=None)
+        back = volume.having(name=name, generation=volume.generation + 1, spec=spec)
+        return self._replace(volume, back, Verb.UPDATE, done=True)
 
 
 def check_still(volume: Volume, mirror: Mirror) -> None:
     """That it is whole and nothing writes to it. raises VolumeNotReady, VolumeChanging"""
-    if volume.deleting or volume.status.phase is not VolumePhase.READY:
+    if volume.deleting or volume.spec.trash or volume.status.phase is not VolumePhase.READY:
         raise VolumeNotReady(volume)
     for vm in users_of(volume, mirror):
         if vm.deleting or vm.spec.running or vm.status.phase not in (VMPhase.STOPPED, VMPhase.PENDING):

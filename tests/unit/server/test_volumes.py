@@ -4,14 +4,15 @@ from typing import Any
 
 import pytest
 
-from corral.errors import CorralError, InUse, Invalid
+from corral.errors import CorralError, InUse, Invalid, NameTaken
 from corral.model.node import PoolOnNode
 from corral.model.operation import Operation
+from corral.model.pool import StoragePool
 from corral.model.units import GiB
 from corral.model.vm import VM, DomainState, VMReport
 from corral.model.volume import ObjectReport, ObjectState, Volume, VolumePhase
-from corral.server.services.requests import CloneVolume, CreatePool, CreateVolume
-from corral.server.services.volumes import VolumeChanging, VolumeNotReady
+from corral.server.services.requests import CloneVolume, CreatePool, CreateVolume, NewDisk, RestoreVolume
+from corral.server.services.volumes import NotInTrash, VolumeChanging, VolumeNotReady
 from tests.unit.server.rig import ASKING, PlayedAgent, Rig, in_rig
 
 MADE = ObjectReport(state=ObjectState.READY, progress=1.0)
@@ -131,3 +132,89 @@ async def test_volume_that_was_made_is_known_as_such(rig: Rig) -> None:
     now = rig.mirror.find(Volume, "data")
     assert now.status.made
     assert now.status.phase is not VolumePhase.READY
+
+
+@in_rig
+async def test_deleted_volume_is_restored(rig: Rig) -> None:
+    await rig.shared_pool()
+    agent = await rig.node("n1")
+    origin = await a_volume(rig, agent)
+    operation = await rig.services.volumes.delete("data", ASKING)
+    assert operation.status.state == "succeeded"
+    await rig.clock.sleep(0.2)
+    gone = rig.mirror.get(origin.id)
+    assert isinstance(gone, Volume)
+    assert (gone.status.phase, gone.spec.trash and gone.spec.trash.name) == (VolumePhase.TRASHED, "data")
+    await agent.assigned()
+    assert agent.held[origin.id].wanted, "its file stays"
+    await refused(Invalid, rig.vm("other", disks=(NewDisk(volume=origin.id),)))
+    await refused(VolumeNotReady, rig.services.volumes.clone(origin.id, CloneVolume(name="two"), ASKING))
+    await a_volume(rig, agent, "data")  # the name is free
+    await refused(NameTaken, rig.services.volumes.restore(origin.id, RestoreVolume(), ASKING))
+    await rig.services.volumes.restore(origin.id, RestoreVolume(name="old"), ASKING)
+    await rig.clock.sleep(0.2)
+    back = rig.mirror.find(Volume, "old")
+    assert (back.id, back.status.phase, back.spec.trash) == (origin.id, VolumePhase.READY, None)
+    await refused(NotInTrash, rig.services.volumes.restore("old", RestoreVolume(), ASKING))
+
+
+@in_rig
+async def test_trash_is_emptied_when_its_time_is_over(rig: Rig) -> None:
+    await rig.shared_pool()
+    agent = await rig.node("n1")
+    rig.services.volumes.trash_s = 100.0
+    origin = await a_volume(rig, agent)
+    await rig.services.volumes.delete("data", ASKING)
+    await rig.clock.sleep(90.0)
+    await agent.assigned()
+    assert agent.held[origin.id].wanted
+    await rig.clock.sleep(15.0)
+    await agent.assigned()
+    assert not agent.held[origin.id].wanted
+    await agent.report(volumes={origin.id: ObjectReport(state=ObjectState.ABSENT, wanted=False)})
+    assert rig.mirror.get(origin.id) is None
+
+
+@in_rig
+async def test_purge_and_wipe(rig: Rig) -> None:
+    await rig.shared_pool()
+    agent = await rig.node("n1")
+    for name, purge, wipe in (("one", True, False), ("two", False, True)):
+        origin = await a_volume(rig, agent, name)
+        operation = await rig.services.volumes.delete(name, ASKING, purge=purge, wipe=wipe)
+        await agent.assigned()
+        assert (agent.held[origin.id].wanted, agent.held[origin.id].wipe) == (False, wipe)
+        assert rig.mirror.find(Operation, operation.id).status.state == "running"
+
+
+@in_rig
+async def test_what_was_never_made_leaves_no_trash(rig: Rig) -> None:
+    await rig.shared_pool()
+    await rig.services.volumes.create(CreateVolume(name="data", size=GiB), ASKING)
+    await rig.services.volumes.delete("data", ASKING)
+    await rig.clock.sleep(0.5)
+    assert not rig.mirror.list(Volume)
+
+
+@in_rig
+async def test_node_that_sees_another_file_system_is_found_out(rig: Rig) -> None:
+    """The first that opens a shared pool says what its marker is; the others are asked for that one."""
+    await rig.shared_pool()
+    one, two = await rig.node("n1"), await rig.node("n2")
+    pool = rig.mirror.find(StoragePool, "default").id
+    await one.report(pools={pool: PoolOnNode(ready=True, marker="a1")})
+    await two.assigned()
+    assert two.held[pool].marker == "a1"
+    await two.report(pools={pool: PoolOnNode(ready=True, marker="b2")})
+    assert rig.mirror.find(StoragePool, "default").status.marker == "a1"
+
+
+@in_rig
+async def test_local_pool_is_looked_for_by_the_marker_that_it_had(rig: Rig) -> None:
+    await rig.services.pools.create(CreatePool(name="local", path="/local"), ASKING)
+    one = await rig.node("n1")
+    pool = rig.mirror.find(StoragePool, "local").id
+    await one.report(pools={pool: PoolOnNode(ready=True, marker="a1")})
+    await one.report(pools={pool: PoolOnNode(ready=False)})
+    await one.assigned()
+    assert one.held[pool].marker == "a1"

@@ -304,7 +304,7 @@ async def test_pool_that_is_no_directory_is_in_trouble(tmp_path: Path) -> None:
     assert seen.trouble
     assert (seen.trouble.code, seen.trouble.context["path"]) == (
         "storage.failed",
-        str(tmp_path / "pool/images"),
+        str(tmp_path / "pool"),
     )
 
 

@@ -6,20 +6,22 @@ from litestar.params import FromPath
 from corral.errors import InUse, Invalid, NameTaken, NotFound, PreconditionFailed
 from corral.model.operation import Operation
 from corral.model.volume import Volume
-from corral.server.http.about import CHANGING, CHANGING_ONE, about
+from corral.server.http.about import CHANGING, CHANGING_ONE, Parameter, about
 from corral.server.http.answers import Answer
 from corral.server.http.api import api_of
 from corral.server.http.changing import Nothing, accepted, hear
 from corral.server.http.queries import ApiRequest
 from corral.server.http.reading import reading
-from corral.server.services.requests import CloneVolume, CreateVolume, UpdateLabels
-from corral.server.services.volumes import VolumeChanging, VolumeNotReady
+from corral.server.services.requests import CloneVolume, CreateVolume, RestoreVolume, UpdateLabels
+from corral.server.services.volumes import NotInTrash, VolumeChanging, VolumeNotReady
 
 EXAMPLES = {
     "empty": {"name": "data-1", "size": "100GiB", "pool": "shared"},
     "on an image": {"name": "root-1", "image": "debian-12", "size": "20GiB"},
 }
 
+PURGE = Parameter(name="purge", type="boolean", text="Delete it for good, without the trash.")
+WIPE = Parameter(name="wipe", type="boolean", text="Overwrite all of it with zeros, then delete it for good.")
 CLONES = {
     "in full": {"name": "data-2"},
     "linked, in another pool": {"name": "root-2", "linked": True, "pool": "local"},
@@ -57,12 +59,31 @@ async def update_volume(request: ApiRequest, vol: FromPath[str]) -> Answer:
 
 
 @delete("/volumes/{vol:str}", status_code=202, **about("Volumes", answers=Operation, status=202,
-                                                       parameters=CHANGING_ONE,
+                                                       parameters=(PURGE, WIPE, *CHANGING_ONE),
                                                        errors=(NotFound, PreconditionFailed, InUse)))  # fmt: skip
 async def delete_volume(request: ApiRequest, vol: FromPath[str]) -> Answer:
-    """Delete a volume that no VM uses, and all that is on it."""
-    _, asking, _ = await hear(request, Nothing)
-    return accepted(await api_of(request).services.volumes.delete(vol, asking), asking)
+    """Put a volume that no VM uses into the trash; one that is there already is deleted for good."""
+    _, asking, query = await hear(request, Nothing, "purge", "wipe")
+    volumes = api_of(request).services.volumes
+    operation = await volumes.delete(vol, asking, purge=query.flag("purge"), wipe=query.flag("wipe"))
+    return accepted(operation, asking)
 
 
-ROUTES = [*reading(Volume, tag="Volumes"), create_volume, clone_volume, update_volume, delete_volume]
+@post("/volumes/{vol:str}/restore", status_code=202, **about(
+    "Volumes", body=RestoreVolume, examples={"as it was": {}, "under another name": {"name": "data-old"}},
+    answers=Operation, status=202, parameters=CHANGING_ONE,
+    errors=(Invalid, NotFound, NameTaken, NotInTrash)))  # fmt: skip
+async def restore_volume(request: ApiRequest, vol: FromPath[str]) -> Answer:
+    """Take a volume out of the trash, with all that is on it."""
+    ask, asking, _ = await hear(request, RestoreVolume)
+    return accepted(await api_of(request).services.volumes.restore(vol, ask, asking), asking)
+
+
+ROUTES = [
+    *reading(Volume, tag="Volumes"),
+    create_volume,
+    clone_volume,
+    update_volume,
+    delete_volume,
+    restore_volume,
+]
