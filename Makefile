@@ -50,7 +50,7 @@ sim: setup  ## SEEDS=500 simulated histories with faults; SEED=7: this one again
 lab-test: setup  ## real guests on a lab of real libvirts (root)
 	@$(BIN)/python tools/test.py lab
 
-bench: setup  ## NAME=create|api|twin: a figure of the README
+bench: setup  ## NAME=api|console|create|twin …: a figure of the README (bench/README.md)
 	@$(BIN)/python -m bench.$(NAME)
 
 adopt-check: setup  ## DATA=folder: domain XML of any origin through the hands that adopt domains

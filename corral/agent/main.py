@@ -60,6 +60,7 @@ def main(config: AgentConfig) -> None:
     raises  NotJoined, DataDirBusy, MemoryBroken (CorralError)
     """
     logs.configure(json=not sys.stderr.isatty())
+    sys.setswitchinterval(0.001)  # threads hand over after 1 ms, not 5: keys at consoles cross three of them
     run_until_stopped(run(config))
 
 

@@ -42,10 +42,11 @@ class Pool(StrEnum):
     AGENT = "agent"  # a program inside a guest, a second or more
     MOVE = "move"  # a migration, minutes
     FACTS = "facts"  # all running QEMUs, one of which may be stuck
+    CONSOLE = "console"  # nothing: keys are typed at a console, and a person waits for each
 
 
 # libvirtd itself runs 20 calls at once by default (max_workers); all of ours stay below that
-THREADS_MAX: Final = {Pool.CONTROL: 8, Pool.AGENT: 3, Pool.MOVE: 4, Pool.FACTS: 3}
+THREADS_MAX: Final = {Pool.CONTROL: 8, Pool.AGENT: 3, Pool.MOVE: 4, Pool.FACTS: 3, Pool.CONSOLE: 2}
 
 _event_thread_lock = threading.Lock()
 _event_thread: threading.Thread | None = None
@@ -167,13 +168,13 @@ class Connection:
             raise
 
     async def on_main(self, lane: str, what: str, work: Callable[[libvirt.virConnect], T]) -> T:
-        """Like call(), on the main connection: for what has to live as long as that (streams)."""
+        """Like call(), on the main connection: for what has to live as long as that (streams of consoles)."""
         main = self._main
         if main is None:
             raise gone(self._why)
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
-                return await self._pools[Pool.CONTROL].run(lane, lambda: _guarded(main, what, work))
+                return await self._pools[Pool.CONSOLE].run(lane, lambda: _guarded(main, what, work))
         except TimeoutError:
             raise HypervisorFailed(f"{what}: no answer within {CALL_TIMEOUT_S:g} s") from None
 

@@ -20,6 +20,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics import Histogram
 from prometheus_client.registry import Collector
 
+from corral.model.console import ConsoleKind
 from corral.model.ids import NodeId, VmId
 from corral.model.link import NODE_COLUMNS, VM_COLUMNS
 from corral.model.node import Node
@@ -124,6 +125,9 @@ class _Fleet(Collector):
             "kind",
             {k: len(mirror.list(t)) for k, t in KINDS.items()},
         )
+        kinds = Counter({str(kind): 0 for kind in ConsoleKind})
+        kinds.update(str(console.kind) for console in self.core.consoles.list())
+        yield _family("corral_consoles", "Console sessions that are open, by kind", "kind", kinds)
         nodes = mirror.list(Node)
         linked = sum(1 for node in nodes if self.core.hub.linked(NodeId(node.id)))
         yield GaugeMetricFamily("corral_linked_nodes", "Nodes whose agent is linked to this server", linked)
