@@ -26,6 +26,7 @@ from corral.model.console import ConsoleKind
 from corral.model.hardware import Graphics, Hardware
 from corral.model.ids import VmId
 from corral.model.vm import DomainState, Guest, StopReason
+from tests import spice
 from tests.contract import hypervisors
 from tests.contract.hypervisors import Bench
 from tests.lab.libvirtd import why_not
@@ -272,28 +273,26 @@ async def test_a_screen_speaks_rfb_to_several(one: Hypervisor, wish: DomainWish)
     await second.close()
 
 
-async def linked(console: Console, channel: int, connection: int, more: int) -> bytes:
-    """Greet as a viewer does; `more` bytes of what comes after that it is let in."""
-    await console.write(struct.pack("<4sIIIIBBIII", b"REDQ", 2, 2, 18, connection, channel, 0, 0, 0, 18))
-    answer = await heard_of(console, 16)
-    magic, major, _, size = struct.unpack("<4sIII", answer[:16])
-    answer += await heard_of(console, 16 + size - len(answer)) if len(answer) < 16 + size else b""
-    assert (magic, major, answer[16:20]) == (b"REDQ", 2, bytes(4))
-    await console.write(bytes(128))  # a ticket: nobody looks at it
-    answer = answer[16 + size :]
-    answer += await heard_of(console, 4 + more - len(answer))
-    assert answer[:4] == bytes(4), "it is not let in"
-    return answer[4:]
+async def linked(console: Console, channel: int, session: int = 0, more: int = 0) -> bytes:
+    """Greet as a SPICE viewer does, and be let in; the next bytes, `more` at least."""
+    await console.write(spice.link(channel, session))
+    heard = await heard_of(console, 16 + 178)  # together, but for the capabilities behind
+    size = spice.HEADER_BYTES + spice.size_of(heard[: spice.HEADER_BYTES])
+    while len(heard) < size:
+        heard += await heard_of(console, 1)
+    await console.write(spice.ticket(heard[spice.HEADER_BYTES : size]))
+    let_in = await heard_of(console, 4 + more)
+    assert let_in[:4] == spice.FINE
+    return let_in[4:]
 
 
 async def test_each_channel_of_spice_is_a_console(one: Hypervisor, wish: DomainWish) -> None:
     """A main channel, and beside it one for keys, which belongs to it by the number that the main one gave."""
     await runs(one, replace(wish, hardware=Hardware(graphics=Graphics.SPICE)))
     main = await one.console(wish.vm, ConsoleKind.SPICE)
-    init = await linked(main, 1, 0, 18 + 4)
-    assert struct.unpack_from("<H", init, 8) == (103,), "SPICE_MSG_MAIN_INIT"
+    session = spice.session_of(await linked(main, spice.MAIN, more=22))
     inputs = await one.console(wish.vm, ConsoleKind.SPICE)
-    await linked(inputs, 3, *struct.unpack_from("<I", init, 18), 0)
+    await linked(inputs, spice.INPUTS, session)
     await inputs.close()
     await main.close()
     with pytest.raises(NoScreen):

@@ -1,7 +1,9 @@
 """Consoles of real guests, through server, agent, libvirt and QEMU: what a viewer sees, and what the guest does."""
 
 import re
+import socket
 import struct
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -12,7 +14,9 @@ from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 from corral.client.console import Console
+from corral.client.tunnel import Tunnel
 from corral.errors import CorralError
+from tests import spice
 from tests.lab.world import World
 from tests.rfb import Viewer
 
@@ -133,7 +137,30 @@ def test_a_serial_console_stays_while_its_vm_migrates(world: World, seen: str) -
         serial.close()
 
 
-def test_spice_and_no_screen_at_all(world: World, seen: str) -> None:
+def test_spice_through_a_local_port(world: World, seen: str) -> None:
+    """A main channel, and one for sound beside it: what remote-viewer opens first."""
     with pytest.raises(CorralError) as error:
         world.client.console(seen, "spice")
     assert error.value.code == "console.no_screen"
+    world.make("sounds", hardware={"graphics": "spice"})
+    tunnel = Tunnel(world.client.connection, "sounds", "spice")
+    serving = threading.Thread(target=tunnel.run)
+    serving.start()
+    try:
+        with channel(tunnel.port, spice.MAIN) as main:
+            session = spice.session_of(main.recv(22, socket.MSG_WAITALL))
+            with channel(tunnel.port, spice.SOUND, session):
+                assert [c.kind for c in world.client.consoles.list()] == ["spice", "spice"]
+    finally:
+        tunnel.close()
+        serving.join()
+
+
+def channel(port: int, kind: int, session: int = 0) -> socket.socket:
+    """Greet as a SPICE viewer does, and be let in."""
+    viewer = socket.create_connection(("127.0.0.1", port), timeout=10)
+    viewer.sendall(spice.link(kind, session))
+    size = spice.size_of(viewer.recv(spice.HEADER_BYTES, socket.MSG_WAITALL))
+    viewer.sendall(spice.ticket(viewer.recv(size, socket.MSG_WAITALL)))
+    assert viewer.recv(4, socket.MSG_WAITALL) == spice.FINE
+    return viewer

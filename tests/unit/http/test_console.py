@@ -318,6 +318,10 @@ async def test_sessions_are_listed_and_ended(world: World, url: str) -> None:
     async with console(world, url, PATH + "?kind=vnc") as socket, world.client(Role.OPERATOR) as client:
         (shown,) = (await client.get("/api/v1/consoles")).json()["items"]
         assert (shown["vm_name"], shown["kind"], shown["client"]) == ("web-1", "vnc", "127.0.0.1")
+        metrics = (await client.get("/metrics")).text
+        assert (
+            'corral_consoles{kind="vnc"} 1.0' in metrics and 'corral_consoles{kind="serial"} 0.0' in metrics
+        )
         ended = await client.delete(f"/api/v1/consoles/{shown['id']}")
         assert (ended.status_code, ended.json()["id"]) == (200, shown["id"])
         code, reason = await closing(socket)
