@@ -74,7 +74,7 @@ class Agent:
         self._reporter = Reporter()
         self._looker = Looker(hypervisor)
         self._objects = Objects(
-            self._held, storage, networking, link, self._reporter, clock, self._lanes.wake
+            self._held, storage, hypervisor, networking, link, self._reporter, clock, self._lanes.wake
         )
         self._vms = VmLanes(
             self._held,

@@ -17,10 +17,12 @@ from msgspec.structs import replace
 
 from corral.agent.held import Held
 from corral.agent.looking import within
+from corral.agent.moving import Mover, other_of
 from corral.agent.ports import Link
 from corral.agent.reporting import Reporter, coarse, steady, steady_room
 from corral.clock import Clock, backoff_s
 from corral.errors import CorralError
+from corral.hypervisor.interface import Hypervisor
 from corral.model.ids import PoolId
 from corral.model.link import (
     Assignment,
@@ -65,6 +67,7 @@ class Objects:
         self,
         held: Held,
         storage: Storage,
+        hypervisor: Hypervisor,
         networking: Networking,
         link: Link,
         reporter: Reporter,
@@ -77,7 +80,9 @@ class Objects:
         self._ready: dict[str, VolumeAssignment] = {}  # volumes, with the assignment that they were seen for
         self._served: dict[str, NetworkAssignment] = {}  # networks, as they are served now
         self._making: dict[str, asyncio.Task[ObjectReport]] = {}
+        self._making_in: dict[str, str] = {}  # pool, by volume
         self._attempts: dict[str, int] = {}
+        self._mover = Mover(held, storage, hypervisor, link.fetch)
 
     async def step(self, thing: Assignment) -> float | None:
         """One step for this pool, network, volume or image; seconds until the next, None: none."""
@@ -105,7 +110,8 @@ class Objects:
     def changed(self, key: str) -> None:
         """The assignment is new, changed or gone: what is done for the old one is not wanted any more."""
         making, thing = self._making.get(key), self._held.assignments.get(key)
-        if making and not (isinstance(thing, VolumeAssignment) and thing.wanted):
+        wanted = isinstance(thing, VolumeAssignment) and thing.wanted
+        if making and not (wanted and self._making_in.get(key) == getattr(thing, "pool", "")):
             making.cancel()
 
     def forget(self, key: str) -> None:
@@ -168,11 +174,15 @@ class Objects:
             if volume.wipe:
                 await self._wipe(volume)
             await within(CALL_S, f"deleting {volume.key}", self._storage.delete_volume(volume))
+            if volume.other:
+                await within(CALL_S, f"deleting {volume.key}", self._storage.delete_volume(other_of(volume)))
             self._reporter.put("volumes", volume.key, ObjectReport(state=ObjectState.ABSENT, wanted=False))
             self._room_changed(volume.pool)
             return None
         if self._closed(volume.pool):
             return NOT_READY_LOOK_S  # the pool wakes it when it is open
+        if volume.other:
+            return await self._move(volume)
         seen = await within(CALL_S, f"looking for {volume.key}", self._storage.see_volume(volume))
         if seen.state is not ObjectState.READY:
             if volume.made:
@@ -206,10 +216,29 @@ class Objects:
         except TimeoutError:
             raise StorageFailed(f"wiping {volume.key} made no progress for {STALL_S:g} s") from None
 
+    async def _move(self, volume: VolumeAssignment) -> float | None:
+        report, wait_s = await self._mover.step(volume, self._make)
+        if report is None and wait_s is None:
+            raise VolumeLost(volume)
+        if report:
+            seen = self._reporter.get("volumes", volume.key)
+            progress = report.progress if report.progress == 1.0 else coarse(report.progress)
+            room = seen.allocated_bytes if isinstance(seen, ObjectReport) else 0
+            self._reporter.put(
+                "volumes", volume.key, replace(report, progress=progress, allocated_bytes=room)
+            )
+            self._ready[volume.key] = replace(volume, made=False)
+            for vm in self._held.vms_with(volume.volume):
+                self._wake(vm)
+        if wait_s is None:
+            for pool in (volume.pool, volume.other_pool):
+                self._room_changed(pool)
+        return wait_s
+
     async def _make(self, volume: VolumeAssignment) -> ObjectReport | None:
         """Make it; None: it was not wanted any more before it was done."""
         task = asyncio.create_task(self._make_in_time(volume), name=f"make {volume.key}")
-        self._making[volume.key] = task
+        self._making[volume.key], self._making_in[volume.key] = task, volume.pool
         try:
             await asyncio.wait([task])
         finally:
@@ -235,6 +264,10 @@ class Objects:
         seen = self._reporter.get("volumes", volume.key)
         trouble = seen.trouble if isinstance(seen, ObjectReport) else None  # of the last attempt
         report = ObjectReport(state=ObjectState.CREATING, progress=share, trouble=trouble)
+        if volume.other:  # it is there, whatever becomes of the copy
+            report = replace(
+                report, state=ObjectState.READY, pool=volume.other_pool, generation=volume.generation
+            )
         self._reporter.put("volumes", volume.key, report)
 
     async def _image(self, image: ImageAssignment) -> float | None:
@@ -268,6 +301,10 @@ class Objects:
         old = self._reporter.get(field, thing.key)
         trouble = steady(trouble, old.trouble if isinstance(old, ObjectReport) else None) or trouble
         report = ObjectReport(state=ObjectState.FAILED, wanted=thing.wanted, trouble=trouble)
+        if isinstance(thing, VolumeAssignment) and thing.other and trouble.code != VolumeLost.code:
+            report = replace(
+                report, state=ObjectState.READY, pool=thing.other_pool, generation=thing.generation
+            )
         self._reporter.put(field, thing.key, report)
 
     async def _disk_ready(self, disk: DiskAssignment) -> bool:

@@ -134,6 +134,26 @@ def clone(
 
 
 @commands.command()
+def move(
+    volume: VolumeName,
+    pool: Annotated[
+        str, typer.Argument(metavar="POOL", help="Where it shall be.", autocompletion=names_of("pools"))
+    ],
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Move a volume to another pool, while its VM runs or not.
+
+    Example: corral volume move data fast
+    """
+    with connect() as client:
+        operation = client.volumes.having(dry_run=dry_run).move(volume, pool)
+        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@commands.command()
 def delete(
     volume: VolumeName,
     purge: Annotated[bool, typer.Option("--purge", help="Delete it for good, without the trash.")] = False,

@@ -236,6 +236,10 @@ class Volumes(Noun[Volume]):
         query = {"purge": "true" if purge else "", "wipe": "true" if wipe else ""}
         return self._change("DELETE", _quoted(name), query=query)
 
+    def move(self, name: str, pool: str) -> Operation:
+        """Put it into another pool, while its VM runs or not."""
+        return self._change("POST", f"{_quoted(name)}/move", {"pool": pool})
+
     def restore(self, name: str, new_name: str = "") -> Operation:
         """Take it out of the trash."""
         return self._change("POST", f"{_quoted(name)}/restore", {"name": new_name})

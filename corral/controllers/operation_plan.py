@@ -227,6 +227,8 @@ def _volume(op: Operation, volume: Volume) -> Verdict:
             report.progress if volume.spec.wipe and report and not report.wanted else 0.5
         )
         return Verdict(step=step, progress=progress, waiting_for=trouble.message if trouble else "")
+    if op.spec.verb is Verb.UPDATE and (volume.moves or op.spec.cancel):
+        return _volume_moves(op, volume)
     if volume.status.phase is VolumePhase.READY:
         return DONE
     failing = volume.status.phase is VolumePhase.FAILED
@@ -236,6 +238,20 @@ def _volume(op: Operation, volume: Volume) -> Verdict:
         waiting_for=trouble.message if trouble else ("" if volume.status.node else "a node with its pool"),
         error=trouble if failing else None,
         failing_since=volume.status.since if failing else None,
+    )
+
+
+def _volume_moves(op: Operation, volume: Volume) -> Verdict:
+    """A move ends when the volume is in its new pool, and nothing of it in the old one."""
+    if not volume.moves:
+        return CANCELLED
+    report, trouble = volume.status.report, volume.status.trouble
+    return Verdict(
+        step="undo" if op.spec.cancel else "move the volume",
+        progress=0.05 + 0.9 * (report.progress if report and report.generation else 0.0),
+        waiting_for=trouble.message if trouble else "",
+        error=trouble,
+        failing_since=trouble.since if trouble else None,
     )
 
 

@@ -71,7 +71,7 @@ def _near(mirror: Mirror, volumes: Sequence[Volume]) -> frozenset[NodeId] | None
 
 def _tied_to(mirror: Mirror, volume: Volume) -> NodeId | None:
     """The one node that sees it, or that can make it."""
-    pool = mirror.get(volume.spec.pool)
+    pool = mirror.get(volume.pool)
     if not isinstance(pool, StoragePool) or pool.spec.shared:
         return None
     return volume.status.node or volume.spec.node

@@ -1,6 +1,6 @@
 """Volume controller: finds a node for volumes without a VM, follows making and deleting."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -46,7 +46,7 @@ def plan_volume(volume: Volume, *, node: NodeId | None, node_gone: bool, now_s: 
         return VolumePlan(status=_to(status, VolumePhase.CREATING, None, now_s))
     if status.report.state is ObjectState.READY:
         phase = VolumePhase.TRASHED if volume.spec.trash else VolumePhase.READY
-        return VolumePlan(status=_to(status, phase, None, now_s))
+        return VolumePlan(status=_to(status, phase, status.report.trouble, now_s))
     phase = VolumePhase.FAILED if status.report.trouble else VolumePhase.CREATING
     return VolumePlan(status=_to(status, phase, status.report.trouble, now_s))
 
@@ -54,6 +54,26 @@ def plan_volume(volume: Volume, *, node: NodeId | None, node_gone: bool, now_s: 
 def _to(status: VolumeStatus, phase: VolumePhase, trouble: Trouble | None, now_s: float) -> VolumeStatus:
     since = status.since if phase is status.phase and status.since else now_s
     return msgspec.structs.replace(status, phase=phase, trouble=trouble, since=since)
+
+
+def departing(volume: Volume, users: Sequence[VM]) -> VolumeStatus:
+    """On its way: by the node that runs its VM, which alone can move a disk that is in use."""
+    owner = next((vm.status.node for vm in users if vm.status.node), None)
+    return msgspec.structs.replace(
+        volume.status, moving=volume.spec.pool, pool=volume.pool, node=owner or volume.status.node
+    )
+
+
+def has_arrived(volume: Volume) -> bool:
+    """Whether its node says that all of it is where it shall be, and nothing elsewhere."""
+    report = volume.status.report
+    return (
+        report is not None
+        and report.state is ObjectState.READY
+        and report.generation == volume.generation
+        and report.pool == volume.spec.pool
+        and report.progress == 1.0
+    )
 
 
 class VolumeController(Seat):
@@ -86,6 +106,8 @@ class VolumeController(Seat):
             node_gone=status.node is not None and self.mirror.get(status.node) is None,
             now_s=self.clock.now_s(),
         )
+        if volume.moves and volume.status.made and not volume.deleting:
+            return await self._move(volume)
         if plan.remove:
             await self.desk.commit([Remove(volume.id)], {volume.id: volume.revision})
         elif plan.status != status:
@@ -102,6 +124,22 @@ class VolumeController(Seat):
         assert volume.spec.trash
         event = self.desk.event(gone, "expired", f"{volume.spec.trash.name}: its time in the trash is over")
         await self.desk.replace(gone, events=[event])
+
+    async def _move(self, volume: Volume) -> float | None:
+        """Note where something of it may be before its node is told; make that its place when the node says so."""
+        users = self.mirror.select(VM, "volume", volume.id)
+        if volume.status.moving is None:
+            if any(vm.status.migration for vm in users):
+                return RETRY_S
+            begun = volume.having(status=departing(volume, users))
+            await self.desk.replace(begun, *images_with_copies(self.mirror, [begun]))
+        elif has_arrived(volume):
+            status = msgspec.structs.replace(volume.status, pool=volume.spec.pool, moving=None)
+            told = [vm.having(generation=vm.generation + 1) for vm in users]  # to define it with the new path
+            event = self.desk.event(volume, "moved", f"{volume.name}: moved")
+            events = [event] if volume.pool != volume.spec.pool else []
+            await self.desk.replace(volume.having(status=status), *told, events=events)
+        return None
 
     def _choose(self, volume: Volume) -> NodeId | None:
         """A node that has its pool ready, the one with the most room. Volumes of a VM wait for the VM's placement."""
@@ -124,4 +162,4 @@ class VolumeController(Seat):
     def _pools_of_source(self, volume: Volume) -> tuple[str, ...]:
         """Where what it copies is."""
         source = self.mirror.get(volume.spec.source.volume) if volume.spec.source else None
-        return (source.spec.pool,) if isinstance(source, Volume) else ()
+        return (source.pool,) if isinstance(source, Volume) else ()

@@ -108,6 +108,18 @@ class MigrationProgress(Struct, frozen=True, kw_only=True):
     total_s: float = 0.0
 
 
+class DiskPlace(Struct, frozen=True, kw_only=True):
+    """Where a disk of a VM is, and how far the copy of it is that was begun."""
+
+    running: bool = False  # the domain is
+    path: str = (
+        ""  # of the file that it has open; that it would open, when it does not run. Empty: none of those
+    )
+    copy_path: str = ""  # where it is being copied to
+    copied: bool = False  # the copy has all of it, and is kept up to date
+    progress: float = 0.0  # of the copy, 0 to 1
+
+
 class DomainEvent(Struct, frozen=True):
     """Something changed with this VM; what, look() says. `what` is for logs."""
 
@@ -186,6 +198,18 @@ class Hypervisor(Protocol):
 
     async def cancel_migration(self, vm: VmId) -> None:
         """Ask a running migration to stop; no error when there is none."""
+
+    async def disk_place(self, vm: VmId, paths: tuple[str, ...]) -> DiskPlace:
+        """Where the disk is that has one of these files."""
+
+    async def copy_disk(self, vm: VmId, path: str, to_path: str, format: str = "qcow2") -> None:
+        """Begin to copy a running VM's disk into a file that is there; no error when that has begun."""
+
+    async def pivot_disk(self, vm: VmId, path: str) -> None:
+        """Have the guest go on with the copy, which has to be complete. disk_place() is the proof."""
+
+    async def end_disk_copy(self, vm: VmId, path: str) -> None:
+        """Give up copying; the guest goes on with what it has. No error when nothing is copied."""
 
     async def see_snapshot(self, vm: VmId, wish: SnapshotAssignment) -> SnapshotReport:
         """How much of it is there; waits for one that is being taken. A guest that an interrupted one left frozen

@@ -67,6 +67,9 @@ class VolumeAssignment(Struct, frozen=True, kw_only=True, tag="volume"):
     made: bool = False  # it was there before: if it is not now, say so instead of making it anew
     wanted: bool = True
     wipe: bool = False  # overwrite it before it is deleted
+    other: CopySource | None = None  # on the way: where it is, or may be something of it, in place of here
+    other_pool: str = ""  # PoolId of that
+    generation: int = 0  # on the way: of the volume; the report repeats it
 
     @property
     def key(self) -> str:

@@ -44,6 +44,8 @@ class ObjectReport(Struct, frozen=True, kw_only=True):
     state: ObjectState
     wanted: bool = True  # of the assignment that this answers: ABSENT is final only with wanted=False
     progress: float = 0.0  # 0 to 1
+    pool: str = ""  # PoolId: of a volume that moves, where it is
+    generation: int = 0  # of a volume that moves: of the assignment that this answers
     path: str = ""
     allocated_bytes: int = 0  # on disk, when it was made
     trouble: Trouble | None = None
@@ -78,6 +80,8 @@ class VolumeSpec(Struct, frozen=True, kw_only=True):
 class VolumeStatus(Struct, frozen=True, kw_only=True):
     phase: VolumePhase = VolumePhase.PENDING
     node: NodeId | None = None  # makes, holds (local pool) and deletes it
+    pool: PoolId | None = None  # where its file is; None: in spec.pool
+    moving: PoolId | None = None  # where else something of it may be: it is on its way, or being tidied up
     made: bool = False  # its node has made it once: a file that is missing now is lost, and not made anew
     report: ObjectReport | None = None
     trouble: Trouble | None = None
@@ -93,3 +97,12 @@ class Volume(Resource, frozen=True, kw_only=True, tag="Volume"):
 
     spec: VolumeSpec
     status: VolumeStatus = VolumeStatus()
+
+    @property
+    def pool(self) -> PoolId:
+        """Where its file is. spec.pool is where it shall be."""
+        return self.status.pool or self.spec.pool
+
+    @property
+    def moves(self) -> bool:
+        return self.pool != self.spec.pool or self.status.moving is not None

@@ -211,7 +211,7 @@ def _disks(mirror: Mirror, vm: VM) -> Iterator[DiskAssignment]:
 def _of_volumes(mirror: Mirror, disks: Iterable[Disk]) -> Iterator[DiskAssignment]:
     for disk in disks:
         volume = mirror.get(disk.volume)
-        pool = mirror.get(volume.spec.pool) if isinstance(volume, Volume) else None
+        pool = mirror.get(volume.pool) if isinstance(volume, Volume) else None
         if isinstance(volume, Volume) and isinstance(pool, StoragePool):
             path = volume_path(pool.spec.path, volume.id)
             yield DiskAssignment(
@@ -253,7 +253,12 @@ def _migrate(mirror: Mirror, node: NodeId, vm: VM) -> MigrateAssignment | None:
 
 
 def _volume(mirror: Mirror, node: NodeId, volume: Volume) -> VolumeAssignment | None:
-    pool = mirror.get(volume.spec.pool)
+    goes_to, moving = volume.pool, volume.status.moving
+    other: object = None
+    if moving:  # only once it is noted that something may be there
+        goes_to = volume.spec.pool
+        other = mirror.get(volume.pool if goes_to == moving else moving)
+    pool = mirror.get(goes_to)
     if volume.status.node != node or not isinstance(pool, StoragePool):
         return None
     if waits_for_snapshot(volume, mirror) and not volume.deleting:
@@ -261,7 +266,7 @@ def _volume(mirror: Mirror, node: NodeId, volume: Volume) -> VolumeAssignment | 
     image = mirror.get(volume.spec.image) if volume.spec.image else None
     return VolumeAssignment(
         volume=VolumeId(volume.id),
-        pool=volume.spec.pool,
+        pool=goes_to,
         pool_path=pool.spec.path,
         size_bytes=volume.spec.size_bytes,
         image=_source(image) if isinstance(image, Image) else None,
@@ -269,6 +274,11 @@ def _volume(mirror: Mirror, node: NodeId, volume: Volume) -> VolumeAssignment | 
         made=volume.status.made,
         wanted=not volume.deleting,
         wipe=volume.deleting and volume.spec.wipe,
+        other=CopySource(volume=VolumeId(volume.id), pool_path=other.spec.path)
+        if isinstance(other, StoragePool)
+        else None,
+        other_pool=other.id if isinstance(other, StoragePool) else "",
+        generation=volume.generation if moving else 0,
     )
 
 
@@ -277,7 +287,7 @@ def _copied(mirror: Mirror, volume: Volume) -> CopySource | None:
     if volume.spec.source is None:
         return None
     source = mirror.get(volume.spec.source.volume)
-    pool = mirror.get(source.spec.pool) if isinstance(source, Volume) else None
+    pool = mirror.get(source.pool) if isinstance(source, Volume) else None
     path = pool.spec.path if isinstance(pool, StoragePool) else ""
     snapshot = volume.spec.source.snapshot or ""
     return CopySource(volume=volume.spec.source.volume, pool_path=path, snapshot=snapshot)

@@ -25,15 +25,17 @@ from corral.model.resource import Trouble
 from corral.model.units import MiB, format_size
 from corral.model.volume import ObjectReport, ObjectState
 from corral.storage import files, qcow2, seed, sniff, wiping
-from corral.storage.convert import convert, failed, needed_bytes
+from corral.storage.convert import SourceBusy, convert, failed, needed_bytes
 from corral.storage.copies import Copies, virtual_bytes
 from corral.storage.interface import (
+    FileState,
     ImageFetch,
     NotMounted,
     Progress,
     StorageFailed,
     image_path,
     marker_path,
+    partial_path,
     volume_path,
 )
 from corral.storage.lane import WRITE_S, Lane
@@ -111,6 +113,36 @@ class DirectoryStorage:
         progress(1.0)
         return await self.see_volume(volume)
 
+    # ---- on its way to another pool
+
+    async def file_state(self, volume: VolumeAssignment) -> FileState:
+        path = _path(volume)
+        return await self._lane(volume.pool_path).run(lambda: _state(path), "looking at a volume")
+
+    async def begin_partial(self, volume: VolumeAssignment, fetch: ImageFetch, progress: Progress) -> str:
+        lane, path = self._lane(volume.pool_path), _path(volume)
+        await lane.run(lambda: self._open(volume.pool_path), "opening the pool")
+        backing: tuple[str, str] | None = None
+        size_bytes = volume.size_bytes
+        if volume.image:
+            await self._copies.have(lane, volume.image, fetch, progress)
+            backing, size_bytes = await self._on_top_of(volume, volume.image)
+        mark = Path(partial_path(str(path)))
+        await lane.run(lambda: files.replace_durably(mark, b""), "marking a volume")
+        on = ["-b", backing[0], "-F", backing[1], "-u"] if backing else []
+        await self._qemu("create", "-q", "-f", "qcow2", *on, str(path), str(size_bytes), path=path)
+        return str(path)
+
+    async def accept_partial(self, volume: VolumeAssignment) -> None:
+        mark = Path(partial_path(str(_path(volume))))
+        await self._lane(volume.pool_path).run(lambda: files.remove(mark), "keeping a volume")
+
+    async def remove_file(self, volume: VolumeAssignment) -> None:
+        path, lane = _path(volume), self._lane(volume.pool_path)
+        if await lane.run(path.exists, "looking at a volume"):
+            await self._qemu("info", "-f", "qcow2", str(path), path=path, unless_broken=True)
+        await self.delete_volume(volume)
+
     async def wipe_volume(self, volume: VolumeAssignment, progress: Progress) -> None:
         path, lane = _path(volume), self._lane(volume.pool_path)
         parts = await lane.run(lambda: wiping.parts(path), "wiping a volume")
@@ -121,7 +153,9 @@ class DirectoryStorage:
     async def delete_volume(self, volume: VolumeAssignment) -> None:
         lane = self._lane(volume.pool_path)
         await lane.run(lambda: self._mounted(volume.pool_path), "deleting a volume")
-        await lane.run(lambda: files.remove(_path(volume)), "deleting a volume")
+        path = _path(volume)
+        for gone in (path, Path(partial_path(str(path)))):  # the mark last: half a file must not look whole
+            await lane.run(lambda file=gone: files.remove(file), "deleting a volume")  # type: ignore[misc]
 
     async def delete_image(self, pool_path: str, image: str) -> None:
         path = Path(image_path(pool_path, _checked("image", image)))
@@ -197,12 +231,14 @@ class DirectoryStorage:
         if needs > free:
             raise files.full(path.parent, f"volume {path.stem}", needs)
 
-    async def _qemu(self, *words: str, path: Path) -> None:
+    async def _qemu(self, *words: str, path: Path, unless_broken: bool = False) -> None:
+        """Raises PoolFull, SourceBusy: somebody has it open; StorageFailed, unless what is wrong may be the file"""
         ran = await command.run(
             self._qemu_img, *words, deadline_s=MAKE_S, failed=StorageFailed, package="qemu-utils"
         )
-        if ran.code:
-            raise failed(ran, path, f"volume {path.stem}")
+        error = failed(ran, path, f"volume {path.stem}") if ran.code else None
+        if error and not (unless_broken and not isinstance(error, SourceBusy)):
+            raise error
 
     @asynccontextmanager
     async def _unfinished(self, path: Path) -> AsyncIterator[Path]:
@@ -282,8 +318,17 @@ def _checked(field: str, id: str) -> str:
     return id
 
 
+def _state(path: Path) -> FileState:
+    """Blocks."""
+    if not path.exists():
+        return FileState.NONE
+    return FileState.PARTIAL if Path(partial_path(str(path))).exists() else FileState.WHOLE
+
+
 def _look(path: Path) -> int | None:
-    """Bytes on disk, or None: there is no such file."""
+    """Bytes on disk, or None: there is no such file, or only a part of it."""
+    if Path(partial_path(str(path))).exists():
+        return None
     try:
         return path.stat().st_blocks * 512
     except FileNotFoundError:

@@ -10,6 +10,7 @@ Start here     Storage
 """
 
 from collections.abc import AsyncIterator, Callable
+from enum import StrEnum
 from typing import Protocol
 
 from corral.errors import CorralError
@@ -18,6 +19,14 @@ from corral.model.node import PoolOnNode
 from corral.model.volume import ObjectReport
 
 Progress = Callable[[float], None]  # called with 0 to 1
+
+
+class FileState(StrEnum):
+    """A volume's file in a pool."""
+
+    NONE = "none"
+    PARTIAL = "partial"  # a copy is being written to it, and a mark beside it says so
+    WHOLE = "whole"
 
 
 class StorageFailed(CorralError):
@@ -80,6 +89,21 @@ class Storage(Protocol):
         raises  PoolFull, BadImage, StorageFailed
         """
 
+    async def file_state(self, volume: VolumeAssignment) -> FileState:
+        """What is there under its name."""
+
+    async def begin_partial(self, volume: VolumeAssignment, fetch: ImageFetch, progress: Progress) -> str:
+        """Mark it as partial, then make it: empty, for somebody to copy into. Returns its path.
+
+        raises  PoolFull, BadImage, StorageFailed
+        """
+
+    async def accept_partial(self, volume: VolumeAssignment) -> None:
+        """Take the mark away: what was copied into it is all there."""
+
+    async def remove_file(self, volume: VolumeAssignment) -> None:
+        """Remove a file that is not the volume any more, or never was. raises SourceBusy: somebody has it open"""
+
     async def wipe_volume(self, volume: VolumeAssignment, progress: Progress) -> None:
         """Overwrite all that it holds with zeros. Its file stays. No error when there is none."""
 
@@ -94,6 +118,11 @@ class Storage(Protocol):
 
     async def delete_seed(self, vm: str) -> None:
         """Remove it. No error when there is none."""
+
+
+def partial_path(path: str) -> str:
+    """The mark beside a volume's file while a copy is being written to it."""
+    return f"{path}.partial"
 
 
 def marker_path(pool_path: str) -> str:

@@ -16,6 +16,7 @@ from corral.model.resource import Trouble
 from corral.model.units import GiB, TiB
 from corral.model.volume import ObjectReport, ObjectState
 from corral.storage.interface import (
+    FileState,
     ImageFetch,
     NotMounted,
     PoolFull,
@@ -36,6 +37,7 @@ class Files:
     sizes: dict[str, int] = field(default_factory=dict)
     total_bytes: int = 10 * TiB
     wiped: dict[str, None] = field(default_factory=dict)  # paths that were overwritten
+    partial: dict[str, None] = field(default_factory=dict)  # paths of files that are only being copied
     markers: dict[str, str] = field(default_factory=dict)  # of pools, by path
     _summed: tuple[int, int] = (
         0,
@@ -95,7 +97,7 @@ class SimulatedStorage:
         await self._call("see_volume")
         path = volume_path(volume.pool_path, volume.volume)
         size = self._files(path).sizes.get(path)
-        if size is None:
+        if size is None or path in self._files(path).partial:
             return ObjectReport(state=ObjectState.ABSENT)
         return ObjectReport(state=ObjectState.READY, progress=1.0, path=path, allocated_bytes=size)
 
@@ -113,6 +115,32 @@ class SimulatedStorage:
         await self._faults.strike("storage.make_volume.end")
         return await self.see_volume(volume)
 
+    async def file_state(self, volume: VolumeAssignment) -> FileState:
+        await self._call("file_state")
+        path = volume_path(volume.pool_path, volume.volume)
+        if not self.exists(path):
+            return FileState.NONE
+        return FileState.PARTIAL if path in self._files(path).partial else FileState.WHOLE
+
+    async def begin_partial(self, volume: VolumeAssignment, fetch: ImageFetch, progress: Progress) -> str:
+        await self._call("begin_partial")
+        if volume.image:
+            await self._fetch(volume.pool_path, volume.image, fetch, progress)
+        path = volume_path(volume.pool_path, volume.volume)
+        self._files(path).partial[path] = None
+        self._write(path, VOLUME_BYTES)
+        await self._faults.strike("storage.begin_partial.end")
+        return path
+
+    async def accept_partial(self, volume: VolumeAssignment) -> None:
+        await self._call("accept_partial")
+        path = volume_path(volume.pool_path, volume.volume)
+        self._files(path).partial.pop(path, None)
+        await self._faults.strike("storage.accept_partial.end")
+
+    async def remove_file(self, volume: VolumeAssignment) -> None:
+        await self.delete_volume(volume)
+
     async def wipe_volume(self, volume: VolumeAssignment, progress: Progress) -> None:
         await self._call("wipe_volume")
         path = volume_path(volume.pool_path, volume.volume)
@@ -125,6 +153,7 @@ class SimulatedStorage:
         await self._call("delete_volume")
         path = volume_path(volume.pool_path, volume.volume)
         self._files(path).sizes.pop(path, None)
+        self._files(path).partial.pop(path, None)
         await self._faults.strike("storage.delete_volume.end")
 
     async def delete_image(self, pool_path: str, image: str) -> None:

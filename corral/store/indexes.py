@@ -70,7 +70,7 @@ declare(
 declare(
     Volume,
     node=lambda volume: present(volume.status.node),
-    pool=lambda volume: (volume.spec.pool,),
+    pool=lambda volume: dict.fromkeys(present(volume.spec.pool, volume.status.pool, volume.status.moving)),
     image=lambda volume: present(volume.spec.image),
     source=lambda volume: (volume.spec.source.volume,) if volume.spec.source else (),
     vm=lambda volume: present(volume.spec.vm),

@@ -283,7 +283,17 @@ class Sim:
         while True:
             for vm, hosts in self.world.running_twice().items():
                 self.violate(f"{vm} runs on {' and '.join(hosts)}")
+            self._guard_disks()
             await self.clock.sleep(0.02)
+
+    def _guard_disks(self) -> None:
+        """Whatever a guest has open is there."""
+        for node in self.nodes:
+            for vm, held in node.host.domains.items():
+                if node.host.runs(vm):
+                    for disk in held.wish.disks:
+                        if disk.path not in self.shared.sizes and disk.path not in node.files.sizes:
+                            self.violate(f"{vm} runs on {node.name} without its disk {disk.path}")
 
     # ---- a history
 
@@ -416,9 +426,11 @@ class Sim:
 
     def _orphans(self) -> list[str]:
         volumes = {r.id: r for r in self.watch.last.values() if isinstance(r, Volume)}
-        paths = {volume_path(p, v) for v in volumes for p in ("/shared", "/local")}
+        pools = {"pool-s": "/shared", "pool-l": "/local"}
+        paths = {volume_path(pools[v.pool], v.id) for v in volumes.values()}
         seeds = {f"/seeds/{r.id}.iso" for r in self.watch.last.values() if isinstance(r, VM)}
-        left = [
+        left = [f"volume {v.name} moves still: {v.status}" for v in volumes.values() if v.moves]
+        left += [
             f"volume {v.name} is {v.status.phase}"
             for v in volumes.values()
             if v.status.phase not in ("ready", "trashed")

@@ -25,6 +25,7 @@ from corral.server.services.requests import (
     CreateVM,
     CreateVolume,
     MigrateVM,
+    MoveVolume,
     NewDisk,
     NewNic,
     RestoreVolume,
@@ -109,7 +110,7 @@ class Users:
             self.chance.choice(VOLUMES[2:]),
         )
         data = CreateVolume(name=volume, size="1GiB", pool=self.chance.choice(("shared", "local")))
-        origin = self.chance.choice((f"{vm}-0", *VOLUMES))
+        origin, pool = self.chance.choice((f"{vm}-0", *VOLUMES)), self.chance.choice(("shared", "local"))
         clone = CloneVolume(
             name=copy, pool=self.chance.choice(("", "shared")), linked=self.chance.random() < 0.5
         )
@@ -134,6 +135,8 @@ class Users:
             (f"clone-vm {vm}", lambda c, a: c.services.clones.clone(vm, twin, a)),
             (f"clone {origin}", lambda c, a: c.services.volumes.clone(origin, clone, a)),
             (f"delete-volume {volume}", lambda c, a: c.services.volumes.delete(volume, a)),
+            (f"move {origin}", lambda c, a: c.services.volumes.move(origin, MoveVolume(pool=pool), a)),
+            (f"move {origin}", lambda c, a: c.services.volumes.move(origin, MoveVolume(pool=pool), a)),
             ("restore one", lambda c, a: c.services.volumes.restore(_one_deleted(c, pick), RestoreVolume(), a)),
             ("purge one", lambda c, a: c.services.volumes.delete(_one_deleted(c, pick), a, wipe=force)),
             ("cancel one", lambda c, a: c.services.operations.cancel(_one_running(c, pick), a)),

@@ -69,7 +69,7 @@ def volume_columns(names: Names) -> Sequence[Column]:
     return (
         NAME,
         Column("PHASE", lambda v: v.status.phase, phase=True),
-        Column("POOL", lambda v: names.of("pools", v.spec.pool)),
+        Column("POOL", lambda v: names.of("pools", v.pool)),
         Column("SIZE", lambda v: format_size(v.spec.size_bytes), right=True),
         Column("IMAGE", lambda v: names.of("images", v.spec.image)),
         Column("VM", lambda v: names.of("vms", v.spec.vm)),

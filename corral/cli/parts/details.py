@@ -126,7 +126,8 @@ def volume_details(volume: "Volume", names: Names) -> Pairs:
     return _without_gaps(
         *_head(volume),
         ("Phase", volume.status.phase),
-        ("Pool", names.of("pools", spec.pool)),
+        ("Pool", names.of("pools", volume.pool)),
+        ("On its way to", names.of("pools", spec.pool) if volume.pool != spec.pool else ""),
         ("Size", format_size(spec.size_bytes)),
         ("Allocated", format_size(report.allocated_bytes) if report and report.allocated_bytes else ""),
         ("Path", report.path if report else ""),

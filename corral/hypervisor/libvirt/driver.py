@@ -21,6 +21,7 @@ import msgspec
 from corral.clock import Clock
 from corral.hypervisor.interface import (
     Console,
+    DiskPlace,
     Domain,
     DomainEvent,
     DomainFacts,
@@ -29,7 +30,7 @@ from corral.hypervisor.interface import (
     MigrationFailed,
     MigrationProgress,
 )
-from corral.hypervisor.libvirt import domains
+from corral.hypervisor.libvirt import disk_moves, domains
 from corral.hypervisor.libvirt.connection import Connection, Pool
 from corral.hypervisor.libvirt.console import SerialConsole, open_stream
 from corral.hypervisor.libvirt.domain_xml import build_domain_xml, serial_log
@@ -299,6 +300,25 @@ class LibvirtHypervisor:
     ) -> T:
         """In the VM's own lane."""
         return await self._connection.call(domain_uuid(vm), what, work, pool=pool, timeout_s=timeout_s)
+
+    # ---- disks that move
+
+    async def disk_place(self, vm: VmId, paths: tuple[str, ...]) -> DiskPlace:
+        return await self._disk(vm, "look at a disk", lambda c, uuid: disk_moves.place(c, uuid, paths))
+
+    async def copy_disk(self, vm: VmId, path: str, to_path: str, format: str = "qcow2") -> None:
+        await self._disk(vm, "copy a disk", lambda c, uuid: disk_moves.copy(c, uuid, path, to_path, format))
+
+    async def pivot_disk(self, vm: VmId, path: str) -> None:
+        await self._disk(vm, "pivot a disk", lambda c, uuid: disk_moves.pivot(c, uuid, path))
+
+    async def end_disk_copy(self, vm: VmId, path: str) -> None:
+        await self._disk(vm, "end the copy of a disk", lambda c, uuid: disk_moves.end(c, uuid, path))
+
+    async def _disk(self, vm: VmId, what: str, work: Callable[[libvirt.virConnect, str], T]) -> T:
+        """In a lane beside the VM's own: the VM can be stopped meanwhile."""
+        uuid = domain_uuid(vm)
+        return await self._connection.call(f"{uuid} disk", f"{what} of {vm}", lambda c: work(c, uuid))
 
     # ---- snapshots
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from corral.faults import Faults, NoFaults
 from corral.hypervisor.interface import (
     Console,
+    DiskPlace,
     Domain,
     DomainEvent,
     DomainFacts,
@@ -21,6 +22,7 @@ from corral.hypervisor.interface import (
     NoScreen,
     SnapshotFailed,
 )
+from corral.hypervisor.simulated import disk_moves
 from corral.hypervisor.simulated.displays import Displays
 from corral.hypervisor.simulated.migration import begin_migration
 from corral.hypervisor.simulated.snapshots import each, paths, refuse_raw
@@ -148,6 +150,25 @@ class SimulatedHypervisor:
         await self._call("cancel_migration")
         if job := self.host.jobs.get(vm):
             job.cancelled = True
+
+    async def disk_place(self, vm: VmId, paths: tuple[str, ...]) -> DiskPlace:
+        await self._call("disk_place")
+        return disk_moves.place(self.host, vm, paths, self._clock.monotonic_s())
+
+    async def copy_disk(self, vm: VmId, path: str, to_path: str, format: str = "qcow2") -> None:
+        await self._call("copy_disk")
+        disk_moves.begin(self.host, self._held(vm), path, to_path, self._clock.monotonic_s())
+        await self._faults.strike("hypervisor.copy_disk.end")
+
+    async def pivot_disk(self, vm: VmId, path: str) -> None:
+        await self._call("pivot_disk")
+        disk_moves.pivot(self.host, self._held(vm), path, self._clock.monotonic_s())
+        await self._faults.strike("hypervisor.pivot_disk.end")
+
+    async def end_disk_copy(self, vm: VmId, path: str) -> None:
+        await self._call("end_disk_copy")
+        disk_moves.end(self.host, self._held(vm), path)
+        await self._faults.strike("hypervisor.end_disk_copy.end")
 
     async def see_snapshot(self, vm: VmId, wish: SnapshotAssignment) -> SnapshotReport:
         await self._call("see_snapshot")

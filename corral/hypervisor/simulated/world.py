@@ -138,6 +138,7 @@ class SimulatedHost:
         self.daemon_up = True  # the hypervisor's management daemon
         self.domains: dict[VmId, Held] = {}
         self.jobs: dict[VmId, Job] = {}
+        self.copies: dict[tuple[VmId, str], object] = {}  # disks being copied, by VM and path (disk_moves.py)
         self.displays: dict[VmId, Displays] = {}  # by VM that runs or ran here
         self.starts = 0
         self.events: asyncio.Queue[DomainEvent] = asyncio.Queue()

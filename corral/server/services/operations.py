@@ -58,6 +58,9 @@ class Operations:
         match verb, target:
             case Verb.CREATE, VM() | Volume() | Image():
                 return target.having(deleted_at=self.clock.now_s(), generation=target.generation + 1)
+            case Verb.UPDATE, Volume() if target.pool != target.spec.pool:
+                spec_ = msgspec.structs.replace(target.spec, pool=target.pool)
+                return target.having(spec=spec_, generation=target.generation + 1)
             case Verb.START, VM():
                 spec = msgspec.structs.replace(target.spec, running=False)
                 return target.having(spec=spec, generation=target.generation + 1)

@@ -128,6 +128,12 @@ class CloneVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     linked: bool = False  # keeps standing on the image; only what was written over it is copied
 
 
+class MoveVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /volumes/{volume}/move."""
+
+    pool: str
+
+
 class RestoreVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of POST /volumes/{volume}/restore."""
 

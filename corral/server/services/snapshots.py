@@ -256,7 +256,7 @@ def refuse_migration(vm: VM, mirror: Mirror) -> None:
     if any(s.deleting or s.status.phase is SnapshotPhase.CREATING for s in snapshots):
         raise NotNow(vm, "has a snapshot that is being taken or deleted")
     volumes = [v for s in snapshots for id in s.spec.disks if isinstance(v := mirror.get(id), Volume)]
-    pools = [mirror.get(v.spec.pool) for v in volumes]
+    pools = [mirror.get(v.pool) for v in volumes]
     if any(isinstance(pool, StoragePool) and not pool.spec.shared for pool in pools):
         raise WouldLoseSnapshots(
             vm, len(snapshots), "live in a local pool, and copying a disk leaves them behind"

@@ -60,6 +60,22 @@ class NotRunning(CorralError):
         )
 
 
+class DiskMoves(CorralError):
+    """A disk of the VM is on its way to another pool, so the VM stays where it is."""
+
+    code = "vm.disk_moves"
+    status = 409
+    retryable = True
+
+    def __init__(self, vm: VM, volume: Volume) -> None:
+        super().__init__(
+            f"volume {volume.name} of VM {vm.name} is on its way to another pool",
+            hint="Wait until it has arrived, or cancel that move.",
+            vm=vm.id,
+            volume=volume.id,
+        )
+
+
 class Migrating(CorralError):
     """The VM is moving to another node."""
 
@@ -201,6 +217,10 @@ class VMs:
         if not (vm.spec.running and _runs(vm)):
             raise NotRunning(vm)
         refuse_migration(vm, self.mirror)
+        for disk in vm.spec.disks:
+            volume = self.mirror.get(disk.volume)
+            if isinstance(volume, Volume) and volume.moves:
+                raise DiskMoves(vm, volume)
         target = self.mirror.find(Node, ask.target) if ask.target else None
         if target and target.id == vm.status.node:
             raise Invalid("target", ask.target, "another node than the VM's own")

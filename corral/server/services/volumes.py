@@ -8,11 +8,13 @@ Next door      disks.py plans new ones; things.py has what all kinds share
 Start here     Volumes
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from corral.controllers.copying import copies_of
 from corral.errors import CorralError, InUse, Invalid
-from corral.model.ids import NodeId, VolumeId
+from corral.model.ids import NodeId, PoolId, VolumeId
 from corral.model.node import Node
 from corral.model.operation import Operation, Verb
 from corral.model.pool import StoragePool
@@ -22,9 +24,10 @@ from corral.model.vm import VM, VMPhase
 from corral.model.volume import Trash, Volume, VolumePhase, VolumeSource
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, check_name
-from corral.server.services.disks import plan_volume, users_of
-from corral.server.services.requests import CloneVolume, CreateVolume, RestoreVolume, UpdateLabels
+from corral.server.services.disks import plan_volume, the_pool, users_of
+from corral.server.services.requests import CloneVolume, CreateVolume, MoveVolume, RestoreVolume, UpdateLabels
 from corral.server.services.things import Things
+from corral.server.services.vms import Migrating
 from corral.store.interface import Put
 from corral.store.mirror import Mirror
 
@@ -61,6 +64,21 @@ class VolumeChanging(CorralError):
         )
 
 
+class VolumeMoves(CorralError):
+    """The volume is on its way to another pool."""
+
+    code = "volume.moves"
+    status = 409
+    retryable = True
+
+    def __init__(self, volume: Volume) -> None:
+        super().__init__(
+            f"volume {volume.name} is on its way to another pool",
+            hint="Wait until it has arrived, or cancel the move.",
+            volume=volume.id,
+        )
+
+
 class NotInTrash(CorralError):
     """Only what is in the trash can be restored."""
 
@@ -91,6 +109,10 @@ class Volumes(Things):
         return await self.desk.submit(
             asking, lambda: self._relabel(self.mirror.find(Volume, volume), ask.labels)
         )
+
+    async def move(self, volume: str, ask: MoveVolume, asking: Asking) -> Operation:
+        """Put it into another pool, while its VM runs or not; back to where it still is: give the move up."""
+        return await self.desk.submit(asking, lambda: self._move(self.mirror.find(Volume, volume), ask))
 
     async def delete(
         self, volume: str, asking: Asking, *, purge: bool = False, wipe: bool = False
@@ -134,6 +156,43 @@ class Volumes(Things):
             deadline_s=change.deadline_s + size_deadline_s(source),
         )
 
+    def _move(self, volume: Volume, ask: MoveVolume) -> Change:
+        pool = the_pool(ask.pool, self.mirror, "pool")
+        if volume.deleting or volume.spec.trash or volume.status.phase is not VolumePhase.READY:
+            raise VolumeNotReady(volume)
+        if volume.moves and pool.id != volume.pool:
+            raise VolumeMoves(volume)
+        if pool.id == volume.spec.pool:
+            raise Invalid("pool", pool.name, "another pool than the one it is in")
+        if snapshots := self.mirror.select(Snapshot, "volume", volume.id):
+            raise InUse("Volume", volume.name, f"Snapshot {snapshots[0].name}")
+        if copies := copies_of(volume, self.mirror):
+            raise InUse("Volume", volume.name, f"volume {copies[0].name}, which is being copied from it")
+        users = users_of(volume, self.mirror)
+        for vm in users:
+            if vm.status.migration:
+                raise Migrating(vm)
+        node = self._movers_node(volume, users)
+        if not pool.on(node):
+            raise Invalid("pool", pool.name, "a pool on the node that has the volume")
+        spec = msgspec.structs.replace(
+            volume.spec, pool=PoolId(pool.id), node=None if pool.spec.shared else node
+        )
+        here = msgspec.structs.replace(volume.status, pool=volume.pool)  # spec.pool says it no longer
+        going = volume.having(generation=volume.generation + 1, spec=spec, status=here)
+        return Change(
+            target=going,
+            writes=tuple(Put(r) for r in (going, *users)),  # the VMs too: who migrates one now looks again
+            expect={r.id: r.revision for r in (volume, *users)},
+            verb=Verb.UPDATE,
+            deadline_s=600.0 + size_deadline_s(volume),
+        )
+
+    def _movers_node(self, volume: Volume, users: Sequence[VM]) -> NodeId:
+        owner = next((vm.status.node for vm in users if vm.status.node), None) or volume.status.node
+        assert owner, "it is ready, so a node has it"
+        return owner
+
     def _delete(self, volume: Volume, purge: bool, wipe: bool) -> Change:
         if users := users_of(volume, self.mirror):
             raise InUse("Volume", volume.name, f"VM {users[0].name}")
@@ -141,6 +200,8 @@ class Volumes(Things):
             raise InUse("Volume", volume.name, f"Snapshot {snapshots[0].name}")
         if copies := copies_of(volume, self.mirror):
             raise InUse("Volume", volume.name, f"volume {copies[0].name}, which is being copied from it")
+        if volume.moves and not volume.deleting:
+            raise VolumeMoves(volume)
         kept = volume.status.made and not volume.deleting and self.trash_s > 0
         if kept and not purge and not wipe and not volume.spec.trash:
             return self._into_trash(volume)
@@ -175,6 +236,8 @@ def check_still(volume: Volume, mirror: Mirror) -> None:
     """That it is whole and nothing writes to it. raises VolumeNotReady, VolumeChanging"""
     if volume.deleting or volume.spec.trash or volume.status.phase is not VolumePhase.READY:
         raise VolumeNotReady(volume)
+    if volume.moves:
+        raise VolumeMoves(volume)
     for vm in users_of(volume, mirror):
         if vm.deleting or vm.spec.running or vm.status.phase not in (VMPhase.STOPPED, VMPhase.PENDING):
             raise VolumeChanging(volume, vm)
@@ -185,7 +248,7 @@ def copied_on(source: Volume, pool_id: str, mirror: Mirror) -> NodeId | None:
 
     raises  Invalid: no node sees both
     """
-    seen_from, pool = mirror.get(source.spec.pool), mirror.get(pool_id)
+    seen_from, pool = mirror.get(source.pool), mirror.get(pool_id)
     assert isinstance(seen_from, StoragePool) and isinstance(pool, StoragePool)
     if seen_from.spec.shared:
         return None

@@ -12,8 +12,8 @@ from corral.server.http.api import api_of
 from corral.server.http.changing import Nothing, accepted, hear
 from corral.server.http.queries import ApiRequest
 from corral.server.http.reading import reading
-from corral.server.services.requests import CloneVolume, CreateVolume, RestoreVolume, UpdateLabels
-from corral.server.services.volumes import NotInTrash, VolumeChanging, VolumeNotReady
+from corral.server.services.requests import CloneVolume, CreateVolume, MoveVolume, RestoreVolume, UpdateLabels
+from corral.server.services.volumes import NotInTrash, VolumeChanging, VolumeMoves, VolumeNotReady
 
 EXAMPLES = {
     "empty": {"name": "data-1", "size": "100GiB", "pool": "shared"},
@@ -58,6 +58,19 @@ async def update_volume(request: ApiRequest, vol: FromPath[str]) -> Answer:
     return accepted(await api_of(request).services.volumes.update(vol, ask, asking), asking)
 
 
+@post("/volumes/{vol:str}/move", status_code=202, **about(
+    "Volumes", body=MoveVolume, examples={"to a pool": {"pool": "fast"}}, answers=Operation, status=202,
+    parameters=CHANGING_ONE, errors=(Invalid, NotFound, InUse, VolumeNotReady, VolumeMoves)))  # fmt: skip
+async def move_volume(request: ApiRequest, vol: FromPath[str]) -> Answer:
+    """Move a volume to another pool that its node sees, while its VM runs or not.
+
+    A running guest goes on with the new file at the end; the old one is removed after that was seen. A volume with
+    snapshots is not moved. Cancelling the operation, or moving it back, leaves it where it is.
+    """
+    ask, asking, _ = await hear(request, MoveVolume)
+    return accepted(await api_of(request).services.volumes.move(vol, ask, asking), asking)
+
+
 @delete("/volumes/{vol:str}", status_code=202, **about("Volumes", answers=Operation, status=202,
                                                        parameters=(PURGE, WIPE, *CHANGING_ONE),
                                                        errors=(NotFound, PreconditionFailed, InUse)))  # fmt: skip
@@ -83,6 +96,7 @@ ROUTES = [
     *reading(Volume, tag="Volumes"),
     create_volume,
     clone_volume,
+    move_volume,
     update_volume,
     delete_volume,
     restore_volume,
