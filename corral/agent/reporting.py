@@ -49,6 +49,7 @@ class Reporter:
     def drop(self, field: str, key: str) -> None:
         """Say no more about it."""
         self.parts.pop(f"{field}/{key}", None)
+        self._told.pop(f"{field}/{key}", None)  # said again later, it is news
 
     def get(self, field: str, key: str) -> Struct | None:
         return self.parts.get(f"{field}/{key}")

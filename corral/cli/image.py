@@ -109,6 +109,34 @@ def import_(
         _upload(name or _name_of(Path(source)), Path(source), labels_of(label), fields, output)
 
 
+@commands.command()
+def build(
+    name: Annotated[str, typer.Option("--name", help="Of the image.")] = "guest",
+    file: Annotated[
+        str, typer.Option("--file", metavar="FILE", help="Only write it here; no server is asked.")
+    ] = "",
+    label: LabelsOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Build the small test guest from this machine's packages, and import it: 17 MB, boots in seconds.
+
+    It has a guest agent, SSH, cloud-init's seed and a shell on the serial console. Needs root on Debian 12.
+
+    Example: corral image build --name guest
+    """
+    from tempfile import TemporaryDirectory
+
+    from corral.lab.guest import build as make
+
+    if file:
+        typer.echo(make(Path(file)))
+        return
+    with TemporaryDirectory(prefix="corral-guest-") as directory:
+        made = make(Path(directory, "guest.qcow2"))
+        fields = {"sha256": "", "format": "qcow2", "os": "Corral test guest"}
+        _upload(name, made, labels_of(label), fields, output)
+
+
 def _upload(name: str, file: Path, labels: dict[str, str], fields: dict[str, str], output: Output) -> None:
     from corral.model.units import format_size
 

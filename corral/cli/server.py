@@ -70,6 +70,15 @@ OriginOption = Annotated[
         help="Of web pages that may open consoles, besides its own. Repeatable.",
     ),
 ]
+ImageKeepOption = Annotated[
+    str,
+    typer.Option(
+        "--image-keep",
+        envvar="CORRAL_IMAGE_KEEP",
+        metavar="TIME",
+        help="How long pools keep copies of images that no volume stands on; 0: for ever.",
+    ),
+]
 TrashOption = Annotated[
     str,
     typer.Option(
@@ -145,6 +154,7 @@ def run(
     name: NameOption = None,
     image_network: ImageNetworkOption = None,
     origin: OriginOption = None,
+    image_keep: ImageKeepOption = "7d",
     trash: TrashOption = "7d",
     context: ContextOption = "local",
 ) -> None:
@@ -154,7 +164,7 @@ def run(
     """
     from corral.server.main import main
 
-    main(_config(data_dir, http, link, join, name, context, image_network, origin, trash))
+    main(_config(data_dir, http, link, join, name, context, image_network, origin, trash, image_keep))
 
 
 def _config(
@@ -167,6 +177,7 @@ def _config(
     image_networks: list[str] | None = None,
     origins: list[str] | None = None,
     trash: str = "7d",
+    image_keep: str = "7d",
 ) -> "ServerConfig":
     from corral.server.config import ServerConfig
 
@@ -179,5 +190,6 @@ def _config(
         context=context,
         image_networks=tuple(image_networks or ()),
         origins=tuple(origin.rstrip("/") for origin in origins or ()),
+        image_keep_s=duration_s(image_keep, "image-keep") or 0.0,
         trash_s=duration_s(trash, "trash") or 0.0,
     )

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Iterable, Iterator
 
 import msgspec
 
+from corral.controllers.copies import needed
 from corral.controllers.copying import copies_of
 from corral.controllers.desk import LeaderDesk, Seat
 from corral.controllers.migration_plan import Target, wants_target
@@ -212,7 +213,9 @@ def images_with_copies(mirror: Mirror, volumes: Iterable[Volume]) -> list[Image]
         if not isinstance(image, Image) or not isinstance(pool, StoragePool) or node is None:
             continue
         key = pool.id if pool.spec.shared else f"{pool.id}@{node}"
-        if key not in image.status.copies:
-            copies = {**image.status.copies, key: ImageCopy(pool=volume.spec.pool, node=node)}
+        copy = image.status.copies.get(key)
+        noted = needed(copy) if copy else ImageCopy(pool=volume.spec.pool, node=node)
+        if noted != copy:
+            copies = {**image.status.copies, key: noted}
             images[image.id] = image.having(status=msgspec.structs.replace(image.status, copies=copies))
     return list(images.values())

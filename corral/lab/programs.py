@@ -48,7 +48,7 @@ def server_init(plan: LabPlan) -> tuple[str, ...]:
 
 
 def server_unit(plan: LabPlan) -> UnitPlan:
-    command = (*CORRAL, "server", "run", *server_flags(plan))
+    command = (*CORRAL, "server", "run", *server_flags(plan), "--image-network", "127.0.0.0/8")
     return UnitPlan(
         command=command, env=server_env(plan), log=str(plan.dir / "machines" / SERVER / "server.log")
     )

@@ -55,6 +55,8 @@ class ImageCopy(Struct, frozen=True, kw_only=True):
 
     pool: PoolId
     node: NodeId  # the node that tidies it up
+    unused_since: float | None = None  # Unix time: no volume stands on it from then on
+    going: bool = False  # its node is told to remove it
     report: ObjectReport | None = None
 
 

@@ -77,8 +77,11 @@ def keys_of(mirror: Mirror, node: NodeId) -> Iterator[str]:
     yield from (v.id for v in mirror.select(Volume, "node", node))
     yield from (vm.id for vm in mirror.select(VM, "node", node))
     for image in mirror.list(Image):
-        if image.deleting:
-            yield from (f"{image.id}@{c.pool}" for c in image.status.copies.values() if c.node == node)
+        yield from (
+            f"{image.id}@{c.pool}"
+            for c in image.status.copies.values()
+            if c.node == node and (image.deleting or c.going)
+        )
 
 
 def touched(mirror: Mirror, change: Change) -> Iterator[tuple[NodeId | None, str]]:
@@ -106,7 +109,7 @@ def touched(mirror: Mirror, change: Change) -> Iterator[tuple[NodeId | None, str
         case PortResource() as port:
             if names_everywhere(mirror, port.spec.network):
                 yield None, port.spec.network
-        case Image() as image if image.deleting:
+        case Image() as image:
             for copy in image.status.copies.values():
                 yield copy.node, f"{image.id}@{copy.pool}"
         case Node() as node:
@@ -303,9 +306,11 @@ def _source(image: Image) -> ImageSource:
 def _image(mirror: Mirror, node: NodeId, key: str) -> ImageAssignment | None:
     id, _, pool_id = key.partition("@")
     image, pool = mirror.get(id), mirror.get(pool_id)
-    if not isinstance(image, Image) or not image.deleting or not isinstance(pool, StoragePool):
+    if not isinstance(image, Image) or not isinstance(pool, StoragePool):
         return None
     copy = _copy(image, pool_id, node)
+    if copy and not image.deleting and not copy.going:
+        return None
     return (
         ImageAssignment(image=ImageId(image.id), pool=copy.pool, pool_path=pool.spec.path) if copy else None
     )

@@ -18,6 +18,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()  # host names and addresses under which others reach this server
     image_networks: tuple[str, ...] = ()  # private networks from which images may be imported by URL
     origins: tuple[str, ...] = ()  # of web pages that may open consoles, besides the server's own
+    image_keep_s: float = (
+        7 * DAY_S
+    )  # how long pools keep copies of images that no volume stands on; 0: for ever
     trash_s: float = 7 * DAY_S  # how long deleted volumes can be had back; 0: not at all
     certificate_life_s: float = 30 * DAY_S  # of nodes; they renew at two thirds of it
     context: str = "local"  # name of the CLI context that the first start writes; empty: none

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from corral.clock import Clock, new_id
 from corral.controllers.desk import LeaderDesk
-from corral.controllers.image import ImageController
+from corral.controllers.image import KEEP_S, ImageController
 from corral.controllers.janitor import Janitor
 from corral.controllers.node import NodeController
 from corral.controllers.operation import OperationController
@@ -58,6 +58,7 @@ class ServerCore:
         self.leading = False
         self.forget_image: Callable[[str], Awaitable[None]] | None = None
         self.fetch_image: Callable[[str], None] | None = None
+        self.image_keep_s = KEEP_S
         self.tasks: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
@@ -116,7 +117,7 @@ class ServerCore:
             VmController(desk),
             VolumeController(desk),
             SnapshotController(desk),
-            ImageController(desk, self.forget_image, self.fetch_image),
+            ImageController(desk, self.forget_image, self.fetch_image, self.image_keep_s),
             OperationController(desk),
             Janitor(desk),
         ]

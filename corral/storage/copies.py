@@ -13,13 +13,22 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from corral.model.link import ImageSource
 from corral.model.units import format_size
-from corral.storage import files, sniff
+from corral.storage import files, qcow2, sniff
 from corral.storage.incoming import Arrived, Incoming
-from corral.storage.interface import BadImage, ImageFetch, Progress, image_path
+from corral.storage.interface import BadImage, ImageFetch, Progress, StorageFailed, image_path
 from corral.storage.lane import WRITE_S, Lane
+
+GOING: Final = ".going"  # of a copy that is being removed
+
+
+class ImageInUse(StorageFailed):
+    """A volume stands on the copy of an image that was to be removed."""
+
+    code = "image.in_use_on_node"
 
 
 class Copies:
@@ -112,6 +121,53 @@ def virtual_bytes(path: Path, format: str) -> int:
     with path.open("rb") as file:
         header = file.read(sniff.HEADER_BYTES)
     return sniff.accept(header, path.stat().st_size, promised=format)[1]
+
+
+def remove(path: Path) -> None:
+    """Remove a copy that no volume stands on. Blocks. raises ImageInUse
+
+    It gets another name first: a volume that begins to stand on it meanwhile either misses it then, and has it fetched
+    again, or is found by the second look.
+    """
+    _refuse_used(path)
+    going = path.with_name(f".{path.name}{GOING}")
+    try:
+        path.rename(going)
+    except FileNotFoundError:
+        return
+    try:
+        _refuse_used(path)
+    except ImageInUse:
+        files.publish(going, path)
+        raise
+    files.remove(going)
+
+
+def restore(directory: Path) -> None:
+    """What a crash left while copies were being removed: back under its name if a volume stands on it. Blocks."""
+    for going in sorted(directory.glob(f".*{GOING}")):
+        path = going.with_name(going.name[1 : -len(GOING)])
+        try:
+            _refuse_used(path)
+        except ImageInUse:
+            files.publish(going, path)
+        else:
+            files.remove(going)
+
+
+def _refuse_used(path: Path) -> None:
+    """Raises ImageInUse: a volume of the pool stands on it. Looks at each volume's header."""
+    for volume in sorted(path.parent.parent.joinpath("volumes").glob("*.qcow2")):
+        try:
+            with volume.open("rb") as file:
+                below = qcow2.backing_file(file.read(sniff.HEADER_BYTES))
+        except (OSError, BadImage):
+            continue
+        if Path(below).name == path.name:
+            raise ImageInUse(
+                f"volume {volume.stem} stands on {path.name}",
+                hint="Its image is kept as long as it is there.", path=str(path), volume=volume.stem,
+            )  # fmt: skip
 
 
 def _size_of(path: Path) -> int | None:

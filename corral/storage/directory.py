@@ -24,7 +24,7 @@ from corral.model.node import PoolOnNode
 from corral.model.resource import Trouble
 from corral.model.units import MiB, format_size
 from corral.model.volume import ObjectReport, ObjectState
-from corral.storage import files, qcow2, seed, sniff, wiping
+from corral.storage import copies, files, qcow2, seed, sniff, wiping
 from corral.storage.convert import SourceBusy, convert, failed, needed_bytes
 from corral.storage.copies import Copies, virtual_bytes
 from corral.storage.interface import (
@@ -110,6 +110,10 @@ class DirectoryStorage:
             await self._copy(volume, volume.source, backing, lambda p: progress(begin + p * (0.99 - begin)))
         else:
             await self._create(volume, backing, size_bytes)
+        if (
+            volume.image
+        ):  # it may have been tidied up meanwhile; from now on the volume is seen to stand on it
+            await self._copies.have(self._lane(volume.pool_path), volume.image, fetch, lambda _: None)
         progress(1.0)
         return await self.see_volume(volume)
 
@@ -159,7 +163,7 @@ class DirectoryStorage:
 
     async def delete_image(self, pool_path: str, image: str) -> None:
         path = Path(image_path(pool_path, _checked("image", image)))
-        await self._lane(pool_path).run(lambda: files.remove(path), "deleting an image")
+        await self._lane(pool_path).run(lambda: copies.remove(path), "deleting an image")
 
     async def make_seed(self, vm: str, files: dict[str, str]) -> str:
         write = lambda: seed.write_seed(self._seeds, _checked("vm", vm), files)  # noqa: E731
@@ -287,6 +291,7 @@ class DirectoryStorage:
                 raise PermissionError(13, "it can't be written", str(directory))
             if pool_path not in self._swept:
                 self._sweep(directory)
+                copies.restore(directory)
         self._swept.add(pool_path)
         room = os.statvfs(pool_path)
         return room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize

@@ -38,6 +38,7 @@ class Files:
     total_bytes: int = 10 * TiB
     wiped: dict[str, None] = field(default_factory=dict)  # paths that were overwritten
     partial: dict[str, None] = field(default_factory=dict)  # paths of files that are only being copied
+    standing: dict[str, str] = field(default_factory=dict)  # images' paths by volumes' paths
     markers: dict[str, str] = field(default_factory=dict)  # of pools, by path
     _summed: tuple[int, int] = (
         0,
@@ -112,6 +113,7 @@ class SimulatedStorage:
             await self._copy(volume.source, path, progress)
         else:
             self._write(path, VOLUME_BYTES)
+        await self._stand(volume, path, fetch)
         await self._faults.strike("storage.make_volume.end")
         return await self.see_volume(volume)
 
@@ -129,6 +131,7 @@ class SimulatedStorage:
         path = volume_path(volume.pool_path, volume.volume)
         self._files(path).partial[path] = None
         self._write(path, VOLUME_BYTES)
+        await self._stand(volume, path, fetch)
         await self._faults.strike("storage.begin_partial.end")
         return path
 
@@ -140,6 +143,12 @@ class SimulatedStorage:
 
     async def remove_file(self, volume: VolumeAssignment) -> None:
         await self.delete_volume(volume)
+
+    async def _stand(self, volume: VolumeAssignment, path: str, fetch: ImageFetch) -> None:
+        """It stands on its image from now on, which may have been tidied up a moment ago."""
+        if volume.image:
+            self._files(path).standing[path] = image_path(volume.pool_path, volume.image.image)
+            await self._fetch(volume.pool_path, volume.image, fetch, lambda _: None)
 
     async def wipe_volume(self, volume: VolumeAssignment, progress: Progress) -> None:
         await self._call("wipe_volume")
@@ -154,11 +163,14 @@ class SimulatedStorage:
         path = volume_path(volume.pool_path, volume.volume)
         self._files(path).sizes.pop(path, None)
         self._files(path).partial.pop(path, None)
+        self._files(path).standing.pop(path, None)
         await self._faults.strike("storage.delete_volume.end")
 
     async def delete_image(self, pool_path: str, image: str) -> None:
         await self._call("delete_image")
         path = image_path(pool_path, image)
+        if path in self._files(path).standing.values():
+            raise StorageFailed(f"a volume stands on {path}", path=path)
         self._files(path).sizes.pop(path, None)
         await self._faults.strike("storage.delete_image.end")
 

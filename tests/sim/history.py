@@ -178,6 +178,7 @@ class Sim:
 
     def start_server(self) -> None:
         self.process, self.core = Process("server"), ServerCore(self.store, self.clock, holder="server")
+        self.core.image_keep_s = 6.0
         self.process.spawn(self.core.start(), "server")
 
     def kill_server(self) -> None:
@@ -427,6 +428,10 @@ class Sim:
     def _orphans(self) -> list[str]:
         volumes = {r.id: r for r in self.watch.last.values() if isinstance(r, Volume)}
         pools = {"pool-s": "/shared", "pool-l": "/local"}
+        for place in (self.shared, *(n.files for n in self.nodes)):
+            for volume, image in place.standing.items():
+                if image not in place.sizes:
+                    self.violate(f"{volume} stands on {image}, which is gone")
         paths = {volume_path(pools[v.pool], v.id) for v in volumes.values()}
         seeds = {f"/seeds/{r.id}.iso" for r in self.watch.last.values() if isinstance(r, VM)}
         left = [f"volume {v.name} moves still: {v.status}" for v in volumes.values() if v.moves]

@@ -343,6 +343,7 @@ async def test_absent_then_deleted_twice(tmp_path: Path) -> None:
 async def test_delete_image_twice_and_in_a_pool_that_is_gone(tmp_path: Path, content: bytes) -> None:
     driver, pool = storage(tmp_path), tmp_path / "pool"
     await driver.make_volume(volume(pool, source(content)), Server(content), nothing)
+    await driver.delete_volume(volume(pool))  # it would be refused while one stands on it
     for path in (pool, pool, tmp_path / "gone"):
         await driver.delete_image(str(path), "img-1")
     assert names(pool / "images") == []
