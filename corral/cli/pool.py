@@ -62,7 +62,13 @@ def show(pool: PoolName, output: OutputOption = Output.TABLE) -> None:
 
     with connect() as client:
         found = client.pools.get(pool)
-        show_one(found, lambda: pool_details(found, client.nodes.list(sort="name")), output)
+        show_one(
+            found,
+            lambda: pool_details(
+                found, client.nodes.list(sort="name"), client.volumes.list(pool=found.id, phase="trashed")
+            ),
+            output,
+        )
 
 
 @commands.command()

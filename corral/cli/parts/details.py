@@ -142,7 +142,8 @@ def volume_details(volume: "Volume", names: Names) -> Pairs:
     )
 
 
-def pool_details(pool: "StoragePool", nodes: Sequence["Node"]) -> Pairs:
+def pool_details(pool: "StoragePool", nodes: Sequence["Node"], trash: Sequence["Volume"]) -> Pairs:
+    """`trash`: its volumes that are in the trash."""
     seen = [(n.name, n.status.pools[pool.id]) for n in nodes if pool.id in n.status.pools]
     lines = [
         f"{name}: {format_size(p.free_bytes)} of {format_size(p.total_bytes)} free"
@@ -154,6 +155,10 @@ def pool_details(pool: "StoragePool", nodes: Sequence["Node"]) -> Pairs:
         *_head(pool),
         ("Path", pool.spec.path),
         ("Shared", yes(pool.spec.shared)),
+        (
+            "In the trash",
+            f"{format_size(sum(map(room_bytes, trash)))} in {len(trash)} volumes" if trash else "",
+        ),
         ("On nodes", "\n".join(lines)),
     )
 
@@ -257,3 +262,8 @@ def _last_migration(vm: "VM", names: Names) -> str:
 
 def _without_gaps(*pairs: tuple[str, str]) -> Pairs:
     return [(name, value) for name, value in pairs if value]
+
+
+def room_bytes(volume: "Volume") -> int:
+    """On disk, as its node last saw it."""
+    return volume.status.report.allocated_bytes if volume.status.report else 0

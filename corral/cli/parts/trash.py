@@ -36,6 +36,7 @@ def list_trash(output: OutputOption = Output.TABLE) -> None:
     Example: corral volume trash list
     """
     from corral.cli.parts.columns import trash_columns
+    from corral.cli.parts.details import room_bytes
     from corral.model.units import format_size
 
     with connect() as client:
@@ -112,8 +113,3 @@ def the_deleted(client: "Client", name: str) -> "Volume":
         if name in (volume.id, volume.name, volume.spec.trash.name):
             return volume
     raise NotFound("Volume", name)
-
-
-def room_bytes(volume: "Volume") -> int:
-    """On disk, as its node last saw it."""
-    return volume.status.report.allocated_bytes if volume.status.report else 0
