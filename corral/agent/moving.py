@@ -17,7 +17,6 @@ from corral.agent import move_plan as m
 from corral.agent.held import Held
 from corral.agent.looking import within
 from corral.hypervisor.interface import DiskPlace, Hypervisor
-from corral.model.ids import PoolId
 from corral.model.link import CopySource, VmAssignment, VmRole, VolumeAssignment
 from corral.model.volume import ObjectReport, ObjectState
 from corral.storage.interface import ImageFetch, Storage, volume_path
@@ -132,7 +131,7 @@ class Mover:
 def other_of(volume: VolumeAssignment) -> VolumeAssignment:
     """The volume as it is in the other pool."""
     assert volume.other
-    return replace(volume, pool=PoolId(volume.other_pool), pool_path=volume.other.pool_path)
+    return replace(volume, pool=volume.other.pool, pool_path=volume.other.pool_path)
 
 
 def copied_from(volume: VolumeAssignment) -> VolumeAssignment:

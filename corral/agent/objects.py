@@ -231,7 +231,7 @@ class Objects:
             for vm in self._held.vms_with(volume.volume):
                 self._wake(vm)
         if wait_s is None:
-            for pool in (volume.pool, volume.other_pool):
+            for pool in (volume.pool, other_of(volume).pool):
                 self._room_changed(pool)
         return wait_s
 
@@ -266,7 +266,7 @@ class Objects:
         report = ObjectReport(state=ObjectState.CREATING, progress=share, trouble=trouble)
         if volume.other:  # it is there, whatever becomes of the copy
             report = replace(
-                report, state=ObjectState.READY, pool=volume.other_pool, generation=volume.generation
+                report, state=ObjectState.READY, pool=volume.other.pool, generation=volume.generation
             )
         self._reporter.put("volumes", volume.key, report)
 
@@ -303,7 +303,7 @@ class Objects:
         report = ObjectReport(state=ObjectState.FAILED, wanted=thing.wanted, trouble=trouble)
         if isinstance(thing, VolumeAssignment) and thing.other and trouble.code != VolumeLost.code:
             report = replace(
-                report, state=ObjectState.READY, pool=thing.other_pool, generation=thing.generation
+                report, state=ObjectState.READY, pool=thing.other.pool, generation=thing.generation
             )
         self._reporter.put(field, thing.key, report)
 

@@ -42,6 +42,13 @@ class CopySource(Struct, frozen=True, kw_only=True):
     snapshot: str = ""  # inside it; empty: as it is, and nothing may write to it
 
 
+class OtherPlace(Struct, frozen=True, kw_only=True):
+    """The other one of the two pools of a volume that moves."""
+
+    pool: PoolId
+    pool_path: str
+
+
 class ImageAssignment(Struct, frozen=True, kw_only=True, tag="image"):
     """A copy of an image that has to go from a pool. Fetching is part of making a volume."""
 
@@ -67,8 +74,7 @@ class VolumeAssignment(Struct, frozen=True, kw_only=True, tag="volume"):
     made: bool = False  # it was there before: if it is not now, say so instead of making it anew
     wanted: bool = True
     wipe: bool = False  # overwrite it before it is deleted
-    other: CopySource | None = None  # on the way: where it is, or may be something of it, in place of here
-    other_pool: str = ""  # PoolId of that
+    other: OtherPlace | None = None  # on its way: where it is, or something of it may be, besides here
     generation: int = 0  # on the way: of the volume; the report repeats it
 
     @property

@@ -25,6 +25,7 @@ from corral.model.link import (
     MigrateAssignment,
     NetworkAssignment,
     NicAssignment,
+    OtherPlace,
     PoolAssignment,
     Port,
     RevertAssignment,
@@ -256,11 +257,8 @@ def _migrate(mirror: Mirror, node: NodeId, vm: VM) -> MigrateAssignment | None:
 
 
 def _volume(mirror: Mirror, node: NodeId, volume: Volume) -> VolumeAssignment | None:
-    goes_to, moving = volume.pool, volume.status.moving
-    other: object = None
-    if moving:  # only once it is noted that something may be there
-        goes_to = volume.spec.pool
-        other = mirror.get(volume.pool if goes_to == moving else moving)
+    moving = volume.status.moving
+    goes_to = volume.spec.pool if moving else volume.pool  # only once it is noted that something may be there
     pool = mirror.get(goes_to)
     if volume.status.node != node or not isinstance(pool, StoragePool):
         return None
@@ -277,11 +275,17 @@ def _volume(mirror: Mirror, node: NodeId, volume: Volume) -> VolumeAssignment | 
         made=volume.status.made,
         wanted=not volume.deleting,
         wipe=volume.deleting and volume.spec.wipe,
-        other=CopySource(volume=VolumeId(volume.id), pool_path=other.spec.path)
-        if isinstance(other, StoragePool)
-        else None,
-        other_pool=other.id if isinstance(other, StoragePool) else "",
+        other=_other(mirror, volume),
         generation=volume.generation if moving else 0,
+    )
+
+
+def _other(mirror: Mirror, volume: Volume) -> OtherPlace | None:
+    """Of a volume that moves: the pool that it comes from, or that it went to when the move was given up."""
+    moving = volume.status.moving
+    pool = mirror.get(volume.pool if volume.spec.pool == moving else moving) if moving else None
+    return (
+        OtherPlace(pool=PoolId(pool.id), pool_path=pool.spec.path) if isinstance(pool, StoragePool) else None
     )
 
 

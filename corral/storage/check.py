@@ -13,12 +13,8 @@ from corral.storage.interface import BadImage, StorageFailed
 DEADLINE_S: Final = 120.0
 LEASH: Final = ("prlimit", "--cpu=60", "--as=2147483648")  # tables made to make it work for ever end here
 BROKEN: Final = ("qemu-img: Could not open", "qemu-img: Check failed: Invalid argument")
-SOUND, LEAKS, CORRUPT, UNCHECKED = (
-    0,
-    3,
-    2,
-    63,
-)  # exit codes; leaks only waste room; some formats have no check
+SOUND, LEAKS, CORRUPT = 0, 3, 2  # exit codes; leaks only waste room
+UNCHECKED = 63  # the format has no check
 
 
 async def check_tables(path: Path, qemu_img: str = "qemu-img", format: str = "qcow2") -> None:

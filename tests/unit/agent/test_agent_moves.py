@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from corral.model.ids import PoolId
-from corral.model.link import CopySource, PoolAssignment, VolumeAssignment
+from corral.model.link import OtherPlace, PoolAssignment, VolumeAssignment
 from corral.model.volume import ObjectState
 from corral.storage.interface import PoolFull, StorageFailed
 from tests.unit.agent.rig import LAN, POOL, VOLUME, WEB, Place, Rig, in_rig
@@ -17,15 +17,13 @@ MOVING = replace(
     pool_path=FAST.path,
     made=True,
     generation=2,
-    other=CopySource(volume=VOLUME.volume, pool_path=POOL.path),
-    other_pool=POOL.pool,
+    other=OtherPlace(pool=POOL.pool, pool_path=POOL.path),
 )
 BACK = replace(
     VOLUME,
     made=True,
     generation=3,
-    other=CopySource(volume=VOLUME.volume, pool_path=FAST.path),
-    other_pool=FAST.pool,
+    other=OtherPlace(pool=FAST.pool, pool_path=FAST.path),
 )
 
 
@@ -69,7 +67,7 @@ async def test_while_its_vm_is_stopped(rig: Rig) -> None:
     await rig.until(lambda: arrived(one, MOVING))
     assert files(rig, one) == [NEW]
     there = replace(WEB.disks[0], path=NEW)
-    one.server.assign(replace(MOVING, other=None, other_pool="", generation=0))
+    one.server.assign(replace(MOVING, other=None, generation=0))
     one.server.assign(replace(WEB, generation=3, boot=2, disks=(there,)))
     await rig.until(one.runs)
     assert open_file(one) == NEW
