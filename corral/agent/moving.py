@@ -17,6 +17,7 @@ from corral.agent import move_plan as m
 from corral.agent.held import Held
 from corral.agent.looking import within
 from corral.hypervisor.interface import DiskPlace, Hypervisor
+from corral.model.ids import VmId
 from corral.model.link import CopySource, VmAssignment, VmRole, VolumeAssignment
 from corral.model.volume import ObjectReport, ObjectState
 from corral.storage.interface import ImageFetch, Storage, volume_path
@@ -38,8 +39,9 @@ class Mover:
 
         make  copies its file, as it makes any volume
         """
-        vm = self._vm(volume)
-        place, seen = await self._look(volume, vm)
+        told = self._told(volume)
+        vm = told.vm if told else await self._user(volume)
+        place, seen = await self._look(volume, vm, wanted_running=told is not None and told.running)
         step = m.plan_move(seen)
         report = self._report(volume, seen, step)
         match step:
@@ -59,7 +61,7 @@ class Mover:
         return report if seen.running else None, 0.0
 
     async def _act(
-        self, volume: VolumeAssignment, vm: VmAssignment | None, place: DiskPlace, step: m.MoveStep
+        self, volume: VolumeAssignment, vm: VmId | None, place: DiskPlace, step: m.MoveStep
     ) -> None:
         match step:
             case m.Remove(where):
@@ -73,26 +75,28 @@ class Mover:
                 begun = self._storage.begin_partial(volume, self._fetch, lambda _: None)
                 path = await within(FETCH_S, f"making room for {volume.key}", begun)
                 await within(
-                    CALL_S, f"copying {volume.key}", self._hypervisor.copy_disk(vm.vm, place.path, path)
+                    CALL_S, f"copying {volume.key}", self._hypervisor.copy_disk(vm, place.path, path)
                 )
             case m.Pivot():
                 assert vm
-                await within(CALL_S, f"pivoting {volume.key}", self._hypervisor.pivot_disk(vm.vm, place.path))
+                await within(CALL_S, f"pivoting {volume.key}", self._hypervisor.pivot_disk(vm, place.path))
             case m.EndCopy():
                 assert vm
                 await within(
                     CALL_S,
                     f"ending the copy of {volume.key}",
-                    self._hypervisor.end_disk_copy(vm.vm, place.path),
+                    self._hypervisor.end_disk_copy(vm, place.path),
                 )
             case _:
                 raise AssertionError(step)
 
-    async def _look(self, volume: VolumeAssignment, vm: VmAssignment | None) -> tuple[DiskPlace, m.Places]:
+    async def _look(
+        self, volume: VolumeAssignment, vm: VmId | None, *, wanted_running: bool
+    ) -> tuple[DiskPlace, m.Places]:
         paths = {path_of(volume): "here", path_of(other_of(volume)): "there"}
         place = DiskPlace()
         if vm:
-            look = self._hypervisor.disk_place(vm.vm, tuple(paths))
+            look = self._hypervisor.disk_place(vm, tuple(paths))
             place = await within(CALL_S, f"looking for {volume.key}", look)
         here, there = [
             await within(CALL_S, f"looking for {volume.key}", self._storage.file_state(v))
@@ -106,14 +110,19 @@ class Mover:
             copying=paths.get(place.copy_path, ""),
             copied=place.copied,
             progress=place.progress,
-            wanted_running=vm is not None and vm.running and vm.role is VmRole.OWNER,
+            wanted_running=wanted_running,
         )
         return place, seen
 
-    def _vm(self, volume: VolumeAssignment) -> VmAssignment | None:
-        """The VM on this node that has it as a disk."""
+    def _told(self, volume: VolumeAssignment) -> VmAssignment | None:
+        """The VM that this node runs, and that has it as a disk."""
         found = [self._held.assignments.get(key) for key in self._held.vms_with(volume.volume)]
-        return next((vm for vm in found if isinstance(vm, VmAssignment)), None)
+        return next((vm for vm in found if isinstance(vm, VmAssignment) and vm.role is VmRole.OWNER), None)
+
+    async def _user(self, volume: VolumeAssignment) -> VmId | None:
+        """A VM that has it open all the same: one that is being deleted, say, and shuts down."""
+        paths = (path_of(volume), path_of(other_of(volume)))
+        return await within(CALL_S, f"looking who has {volume.key}", self._hypervisor.disk_user(paths))
 
     def _report(self, volume: VolumeAssignment, seen: m.Places, step: m.MoveStep) -> ObjectReport:
         done = isinstance(step, m.Done)

@@ -202,6 +202,9 @@ class Hypervisor(Protocol):
     async def disk_place(self, vm: VmId, paths: tuple[str, ...]) -> DiskPlace:
         """Where the disk is that has one of these files."""
 
+    async def disk_user(self, paths: tuple[str, ...]) -> VmId | None:
+        """The VM whose running domain has one of these files open, whatever this node was told about it."""
+
     async def copy_disk(self, vm: VmId, path: str, to_path: str, format: str = "qcow2") -> None:
         """Begin to copy a running VM's disk into a file that is there; no error when that has begun."""
 

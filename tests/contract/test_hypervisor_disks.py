@@ -76,6 +76,8 @@ async def test_goes_on_with_the_copy(bench: Bench, one: Hypervisor, wish: Domain
     await until(one, wish.vm, is_running)
     if isinstance(bench, SimulatedBench):  # its guest writes when it starts
         bench.write(Path(old), "a")
+    assert await one.disk_user((new, old)) == wish.vm
+    assert await one.disk_user((new,)) is None
     for _ in range(2):
         await one.copy_disk(wish.vm, old, new)
     copied = await placed(one, wish, paths, lambda place: place.copied)

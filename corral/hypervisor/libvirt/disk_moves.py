@@ -48,6 +48,15 @@ def place(connection: libvirt.virConnect, uuid: str, paths: Sequence[str]) -> Di
     )
 
 
+def user(connection: libvirt.virConnect, paths: Sequence[str]) -> str:
+    """The UUID of the running domain that has one of these files open; "": none."""
+    for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+        with suppress(libvirt.libvirtError):  # it has ended meanwhile
+            if _disk(domain.XMLDesc(0), paths) is not None:
+                return str(domain.UUIDString())
+    return ""
+
+
 def copy(connection: libvirt.virConnect, uuid: str, path: str, to_path: str, format: str) -> None:
     """Begin. No error when it has begun already."""
     domain, disk = _running(connection, uuid, path)

@@ -306,6 +306,18 @@ class LibvirtHypervisor:
     async def disk_place(self, vm: VmId, paths: tuple[str, ...]) -> DiskPlace:
         return await self._disk(vm, "look at a disk", lambda c, uuid: disk_moves.place(c, uuid, paths))
 
+    async def disk_user(self, paths: tuple[str, ...]) -> VmId | None:
+        uuid = await self._connection.call(
+            "disk user", "look who has a disk", lambda c: disk_moves.user(c, paths)
+        )
+        if not uuid:
+            return None
+        await self._identify([] if self._identities.is_known(uuid) else [uuid])
+        vm = self._identities.vm(uuid)
+        if vm is None:
+            raise HypervisorFailed(f"a domain that is not Corral's has {paths[0]} open", domain=uuid)
+        return vm
+
     async def copy_disk(self, vm: VmId, path: str, to_path: str, format: str = "qcow2") -> None:
         await self._disk(vm, "copy a disk", lambda c, uuid: disk_moves.copy(c, uuid, path, to_path, format))
 

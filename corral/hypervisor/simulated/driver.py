@@ -155,6 +155,11 @@ class SimulatedHypervisor:
         await self._call("disk_place")
         return disk_moves.place(self.host, vm, paths, self._clock.monotonic_s())
 
+    async def disk_user(self, paths: tuple[str, ...]) -> VmId | None:
+        await self._call("disk_user")
+        running = (held for held in self.host.domains.values() if held.running)
+        return next((h.wish.vm for h in running if any(d.path in paths for d in h.wish.disks)), None)
+
     async def copy_disk(self, vm: VmId, path: str, to_path: str, format: str = "qcow2") -> None:
         await self._call("copy_disk")
         disk_moves.begin(self.host, self._held(vm), path, to_path, self._clock.monotonic_s())

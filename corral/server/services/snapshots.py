@@ -187,8 +187,8 @@ def new_snapshot(vm: VM, name: str, mirror: Mirror, now_s: float, id: str) -> Sn
         raise Invalid("vm", vm.name, "a VM with disks: there is nothing to keep")
     for disk in vm.spec.disks:
         volume = mirror.get(disk.volume)
-        if not isinstance(volume, Volume) or volume.status.phase is not VolumePhase.READY:
-            raise NotNow(vm, "has disks that are not ready")
+        if not isinstance(volume, Volume) or volume.status.phase is not VolumePhase.READY or volume.moves:
+            raise NotNow(vm, "has disks that are not ready, or on their way to another pool")
     return Snapshot(
         id=id,
         name=name,

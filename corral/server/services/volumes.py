@@ -27,7 +27,7 @@ from corral.server.services.base import Change, check_name
 from corral.server.services.disks import plan_volume, the_pool, users_of
 from corral.server.services.requests import CloneVolume, CreateVolume, MoveVolume, RestoreVolume, UpdateLabels
 from corral.server.services.things import Things
-from corral.server.services.vms import Migrating
+from corral.server.services.vms import Migrating, VmGoing
 from corral.store.interface import Put
 from corral.store.mirror import Mirror
 
@@ -170,6 +170,8 @@ class Volumes(Things):
             raise InUse("Volume", volume.name, f"volume {copies[0].name}, which is being copied from it")
         users = users_of(volume, self.mirror)
         for vm in users:
+            if vm.deleting:
+                raise VmGoing(vm)
             if vm.status.migration:
                 raise Migrating(vm)
         node = self._movers_node(volume, users)

@@ -7,7 +7,7 @@ from corral.model.ids import PoolId
 from corral.model.link import OtherPlace, PoolAssignment, VolumeAssignment
 from corral.model.volume import ObjectState
 from corral.storage.interface import PoolFull, StorageFailed
-from tests.unit.agent.rig import LAN, POOL, VOLUME, WEB, Place, Rig, in_rig
+from tests.unit.agent.rig import LAN, NOBODY, POOL, VOLUME, WEB, Place, Rig, in_rig
 
 FAST = PoolAssignment(pool=PoolId("pool-2"), path="/fast")
 OLD, NEW = "/pool/volumes/vol-1.qcow2", "/fast/volumes/vol-1.qcow2"
@@ -168,3 +168,18 @@ async def test_deleted_on_its_way_leaves_nothing(rig: Rig) -> None:
     one.server.assign(replace(MOVING, wanted=False))
     await rig.until(lambda: one.server.volume().state == "absent")
     assert files(rig, one) == []
+
+
+@in_rig
+async def test_its_vm_is_being_deleted(rig: Rig) -> None:
+    """The guest shuts down still, and its disk is kept: what it writes until then is not lost."""
+    one = await running(rig)
+    one.faults.plan("hypervisor.destroy", 4.0)
+    one.server.assign(NOBODY)
+    await rig.until(lambda: one.faults.hit["hypervisor.destroy"])
+    one.server.assign(MOVING)
+    while one.runs():
+        assert open_file(one) in files(rig, one), "its disk was taken away"
+        await rig.passes(0.02)
+    await rig.until(lambda: arrived(one, MOVING))
+    assert files(rig, one) == [NEW]
