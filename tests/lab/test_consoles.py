@@ -148,7 +148,7 @@ def test_spice_through_a_local_port(world: World, seen: str) -> None:
     serving.start()
     try:
         with channel(tunnel.port, spice.MAIN) as main:
-            session = spice.session_of(main.recv(22, socket.MSG_WAITALL))
+            session = spice.session_of(taken(main, 22))
             with channel(tunnel.port, spice.SOUND, session):
                 assert [c.kind for c in world.client.consoles.list()] == ["spice", "spice"]
     finally:
@@ -160,7 +160,16 @@ def channel(port: int, kind: int, session: int = 0) -> socket.socket:
     """Greet as a SPICE viewer does, and be let in."""
     viewer = socket.create_connection(("127.0.0.1", port), timeout=10)
     viewer.sendall(spice.link(kind, session))
-    size = spice.size_of(viewer.recv(spice.HEADER_BYTES, socket.MSG_WAITALL))
-    viewer.sendall(spice.ticket(viewer.recv(size, socket.MSG_WAITALL)))
-    assert viewer.recv(4, socket.MSG_WAITALL) == spice.FINE
+    size = spice.size_of(taken(viewer, spice.HEADER_BYTES))
+    viewer.sendall(spice.ticket(taken(viewer, size)))
+    assert taken(viewer, 4) == spice.FINE
     return viewer
+
+
+def taken(viewer: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = viewer.recv(size - len(data))
+        assert piece, "the channel ended"
+        data += piece
+    return data
