@@ -72,7 +72,9 @@ class NoScreen(HypervisorFailed):
 
     def __init__(self, vm: VmId, kind: str) -> None:
         super().__init__(
-            f"{vm} has no {kind} display", hint="It may have a serial console: `corral vm console`.", vm=vm
+            f"{vm} has no {kind} display",
+            hint="`corral vm show` says which graphics it has. The serial console is `corral vm console`.",
+            vm=vm,
         )
 
 

@@ -20,6 +20,7 @@ from corral.hypervisor.pictures import Picture, png
 WIDTH, HEIGHT, SCALE = 320, 200, 4
 BACKGROUND, INK = (0x12, 0x32, 0x4E), (0xE8, 0xF1, 0xF7)
 KEYS_SHOWN: Final = 16
+UNREAD_MAX: Final = 4  # updates on their way to a viewer; one that does not read gets the next one later
 MESSAGE_BYTES_MAX: Final = 1024 * 1024  # of text that a viewer cuts
 LETTERS: Final = """\
  00000  -00700  .00002  075557  126227  271747  371717  455711  574717  674757  771111  875757  975717
@@ -90,7 +91,9 @@ class ScreenConsole:
     async def read(self) -> bytes:
         if self._ended and self._out.empty():
             return b""
-        return await self._out.get()
+        data = await self._out.get()
+        self._offer()
+        return data
 
     async def write(self, data: bytes) -> None:
         if self._ended:
@@ -114,7 +117,12 @@ class ScreenConsole:
             self._out.put_nowait(b"")
 
     def changed(self) -> None:
-        if self._waits:
+        self._offer()
+
+    def _offer(self) -> None:
+        """Show what the viewer waits for, if there is something new and it reads."""
+        fresh = self._seen != self.screen.changes
+        if self._waits and fresh and not self._ended and self._out.qsize() < UNREAD_MAX:
             self._show()
 
     def _show(self) -> None:
@@ -151,10 +159,10 @@ class ScreenConsole:
                 if count:
                     yield 4 * count
             case 3:
-                incremental = (yield 9)[0]
+                if not (yield 9)[0]:  # not only what changed
+                    self._seen = -1
                 self._waits = True
-                if not incremental or self._seen != self.screen.changes:
-                    self._show()
+                self._offer()
             case 4:
                 down, key = struct.unpack(">BxxI", (yield 7))
                 if down:
