@@ -88,7 +88,9 @@ class BridgeNetworking:
                 links = await asyncio.to_thread(look)
         taken = await asyncio.to_thread(_taken, network.forwards)
         way_in = replace(network, forwards=tuple(f for f in network.forwards if f not in taken))
-        await self._nft.keep(rules.table_name(network.network), rules.tables(way_in))
+        await self._nft.keep(
+            rules.table_name(network.network), rules.tables(way_in, segments.taps(network, links))
+        )
         await self._route(network)
         if network.subnet and network.subnet.dhcp:
             await self._answer(network, links[network.bridge].index)

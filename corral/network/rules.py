@@ -9,7 +9,7 @@ Start here     tables()
 source         nft(8); what a guest may send: as libvirt's nwfilter clean-traffic and OpenStack's port security have it
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from corral.model.link import Forward, NetworkAssignment, Port
@@ -24,14 +24,21 @@ LINK_LOCAL_GROUPS: Final = (
 )
 
 
+Taps = Mapping[str, tuple[str, ...]]
+NO_TAPS: Final[Taps] = {}
+
+
 def table_name(network: str) -> str:
     return PREFIX + network.lower()
 
 
-def tables(network: NetworkAssignment) -> dict[str, str]:
-    """Text by family of each table that the network needs."""
+def tables(network: NetworkAssignment, taps: Taps = NO_TAPS) -> dict[str, str]:
+    """Text by family of each table that the network needs.
+
+    taps   more names, by MAC address, under which its guests are plugged in
+    """
     name = table_name(network.network)
-    bodies = {"bridge": list(_bridge(network)), "ip": list(_ip(network))}
+    bodies = {"bridge": list(_bridge(network, taps)), "ip": list(_ip(network))}
     return {family: _block(f"table {family} {name}", lines) for family, lines in bodies.items() if lines}
 
 
@@ -58,11 +65,11 @@ def _set(name: str, type_: str, elements: Iterable[str]) -> Iterator[str]:
 # ---- bridge: who may send what
 
 
-def _bridge(network: NetworkAssignment) -> Iterator[str]:
+def _bridge(network: NetworkAssignment, taps: Taps) -> Iterator[str]:
     guarded = [port for port in network.ports if port.anti_spoofing]
     if not guarded and network.segment is not Segment.VLAN:
         return
-    yield from _guests(guarded)
+    yield from _guests(guarded, taps)
     first = ["iifname @taps jump guest"] if guarded else []
     if network.segment is Segment.VLAN:
         first = [*_from_uplink(network), *first]
@@ -71,15 +78,16 @@ def _bridge(network: NetworkAssignment) -> Iterator[str]:
     yield from _chain("received", "filter hook prerouting priority -250", *first)
 
 
-def _guests(ports: list[Port]) -> Iterator[str]:
+def _guests(ports: list[Port], taps: Taps) -> Iterator[str]:
     """Chains for what comes from guests."""
     if not ports:
         return
-    managed = [port for port in ports if port.address]
-    yield from _set("taps", "ifname", (f'"{port.tap}"' for port in ports))
-    yield from _set("managed", "ifname", (f'"{port.tap}"' for port in managed))
-    yield from _set("macs", "ifname . ether_addr", (f'"{port.tap}" . {port.mac.lower()}' for port in ports))
-    yield from _set("addresses", "ifname . ipv4_addr", (f'"{port.tap}" . {port.address}' for port in managed))
+    plugged = [(f'"{tap}"', port) for port in ports for tap in (port.tap, *taps.get(port.mac.lower(), ()))]
+    managed = [(tap, port) for tap, port in plugged if port.address]
+    yield from _set("taps", "ifname", (tap for tap, _ in plugged))
+    yield from _set("managed", "ifname", (tap for tap, _ in managed))
+    yield from _set("macs", "ifname . ether_addr", (f"{tap} . {port.mac.lower()}" for tap, port in plugged))
+    yield from _set("addresses", "ifname . ipv4_addr", (f"{tap} . {port.address}" for tap, port in managed))
     yield from _chain(
         "guest",
         "",

@@ -28,6 +28,7 @@ from corral.network.links import (
     Step,
 )
 
+TAP_OCTET: Final = "fe"  # the first of a tap's MAC address, whatever that of its guest
 MARK: Final = "corral "  # the alias of a link of Corral's begins so
 
 
@@ -72,6 +73,28 @@ def leftovers(known: Collection[NetworkAssignment], links: Mapping[str, Link]) -
     return [
         RemoveLink(link.name) for link in (*vlans, *bridges) if link.master not in kept or not link.master
     ]
+
+
+def taps(network: NetworkAssignment, links: Mapping[str, Link]) -> dict[str, tuple[str, ...]]:
+    """Other names, by MAC address, under which guests are plugged into the bridge.
+
+    VMs that were there before Corral, or that run since an older version, have taps that libvirt named. It gives a tap the
+    MAC address of its guest, but for the first octet.
+    """
+    bridge, found = links.get(network.bridge), {}
+    for port in network.ports:
+        mac = port.mac.lower()
+        names = tuple(
+            sorted(
+                link.name
+                for link in links.values()
+                if bridge and link.master == bridge.index and link.name != port.tap
+                and link.mac == TAP_OCTET + mac[2:]
+            )
+        )  # fmt: skip
+        if names:
+            found[mac] = names
+    return found
 
 
 def check(network: NetworkAssignment, bridge: Link | None) -> Link:

@@ -62,3 +62,8 @@ def test_the_order_of_ports_and_forwards_is_no_difference() -> None:
     one = network(Segment.NAT, forwards=WAYS)
     other = network(Segment.NAT, forwards=WAYS[::-1], ports=(FREE, ROUTER, WEB))
     assert tables(one) == tables(other)
+
+
+def test_a_guest_under_another_name_is_held_to_the_same() -> None:
+    text = tables(network(Segment.ISOLATED, ports=(WEB,)), {WEB.mac.lower(): ("vnet3",)})["bridge"]
+    assert '"vnet3" . 10.80.0.10' in text and '"vnet3" . 0e:00:00:00:00:01' in text

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from corral.errors import CorralError
 from corral.model.ids import NetworkId
-from corral.model.link import NetworkAssignment
+from corral.model.link import NetworkAssignment, Port
 from corral.model.network import Segment, Subnet, own_bridge, own_vlan
 from corral.network import forwarding
 from corral.network.interface import BridgeTaken, NetworkFailed, SubnetTaken, VlanTaken
@@ -21,7 +21,7 @@ from corral.network.links import (
     SetLink,
     Step,
 )
-from corral.network.segments import bridge_mac, leftovers, plan
+from corral.network.segments import bridge_mac, leftovers, plan, taps
 
 NET = NetworkId("net-01test00000001")
 BRIDGE, VLAN, MAC = own_bridge(NET), own_vlan(NET), bridge_mac(NET)
@@ -127,3 +127,15 @@ def test_forwarding_ends_with_the_last_network_that_needs_it() -> None:
     assert forwarding.plan([], links(), {"eth0": True}, ["eth0", "gone"]) == forwarding.ForwardingPlan(
         off=("eth0",)
     )
+
+
+def test_guests_that_libvirt_named_are_found_on_their_bridge() -> None:
+    """As they are where a VM was adopted, or runs since before Corral gave taps names."""
+    port = Port(mac="52:54:00:00:00:07", address="10.80.0.7", name="old")
+    own = Link(index=20, name=port.tap, kind="tun", up=True, mtu=1500, master=7, mac="fe:54:00:00:00:07")
+    named = replace(own, index=21, name="vnet3")
+    elsewhere = replace(own, index=22, name="vnet4", master=1)
+    another = replace(own, index=23, name="vnet5", mac="fe:54:00:00:00:08")
+    network = replace(NAT, ports=(port,))
+    assert taps(network, links(OURS, own, named, elsewhere, another)) == {port.mac: ("vnet3",)}
+    assert taps(network, links(OURS, own)) == {}
