@@ -30,7 +30,6 @@ class BridgeTaken(CorralError):
 
     code = "network.bridge_taken"
     status = 409
-    retryable = True
 
 
 class SubnetTaken(CorralError):
@@ -38,7 +37,6 @@ class SubnetTaken(CorralError):
 
     code = "network.subnet_taken"
     status = 409
-    retryable = True
 
 
 class VlanTaken(CorralError):
@@ -46,7 +44,6 @@ class VlanTaken(CorralError):
 
     code = "network.vlan_taken"
     status = 409
-    retryable = True
 
 
 class ForwardTaken(CorralError):

@@ -85,7 +85,7 @@ def namespaces(*names: str) -> Iterator[None]:
 
 def wire(one: str, nic: str, other: str, its: str) -> None:
     """A cable between two namespaces, both ends up."""
-    ip("link", "add", nic, "netns", one, "type", "veth", "peer", "name", its, "netns", other)
+    ip("-n", one, "link", "add", nic, "type", "veth", "peer", "name", its, "netns", other)
     ip("-n", one, "link", "set", nic, "up")
     ip("-n", other, "link", "set", its, "up")
 

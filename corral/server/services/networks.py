@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET
 
 from corral.clock import new_id
-from corral.errors import CorralError, InUse, Invalid, NotFound
+from corral.errors import CorralError, InUse, Invalid, NameTaken, NotFound
 from corral.model.ids import NodeId, VmId
 from corral.model.network import Network, NetworkSpec, PortForward, Segment, Subnet, own_bridge
 from corral.model.node import Node
@@ -202,8 +202,10 @@ class Networks(Things):
         return self._replace(network, new, Verb.UPDATE, done=False)
 
     def _check_rivals(self, network: Network) -> None:
-        """Raises VlanTaken, SubnetTaken: by another network, on a node that both are on"""
+        """Raises VlanTaken, SubnetTaken: by another network, on a node that both are on; NameTaken first"""
         spec = network.spec
+        if self.mirror.named(Network, network.name):
+            raise NameTaken("Network", network.name)
         for other in self.mirror.list(Network):
             if other.id == network.id or not _meet(network, other):
                 continue
