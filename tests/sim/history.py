@@ -27,12 +27,14 @@ from corral.model.network import Network, NetworkSpec, Subnet
 from corral.model.node import Node
 from corral.model.operation import Operation
 from corral.model.pool import StoragePool, StoragePoolSpec
+from corral.model.port import Port
 from corral.model.resource import Resource
 from corral.model.snapshot import Snapshot, SnapshotPhase
 from corral.model.units import GiB
 from corral.model.vm import VM, DomainState, StopReason, VMPhase
 from corral.model.volume import Volume
 from corral.network.simulated import SimulatedNetworking
+from corral.server.assignments import assignment
 from corral.server.core import ServerCore
 from corral.server.services.asking import Asking
 from corral.server.services.requests import UpdateNode
@@ -90,12 +92,13 @@ class SimNode:
         """Start the agent, unless one runs: a host has one."""
         if self.agent and self.process.alive:
             return
+        self.networking = SimulatedNetworking(self.clock, faults=self.faults)
         storage = SimulatedStorage(self.files, self.sim.shared, self.clock, faults=self.faults)
         self.agent = Agent(
             self.id,
             hypervisor=SimulatedHypervisor(self.host, faults=self.faults, file_exists=storage.exists),
             storage=storage,
-            networking=SimulatedNetworking(self.clock, faults=self.faults),
+            networking=self.networking,
             link=self.link,
             memory=self.memory,
             clock=self.clock,
@@ -396,7 +399,7 @@ class Sim:
             for id in node.host.domains:
                 if id not in vms or vms[id].status.node != node.id:
                     left.append(f"orphan domain {id} on {node.name}")
-        return left + self._orphans() + self._unsettled_snapshots()
+        return left + self._orphans() + self._unsettled_snapshots() + self._unsettled_networks()
 
     def _unsettled_vm(self, vm: VM) -> list[str]:
         if vm.deleting:
@@ -415,6 +418,23 @@ class Sim:
                 f"{vm.name} runs on {running}, wanted {wanted}, is {vm.status.phase}: {vm.status.trouble}"
             ]
         return []
+
+    def _unsettled_networks(self) -> list[str]:
+        """Each node serves just what it is assigned; addresses and forwards are those of VMs that are there."""
+        if self.core is None:
+            return ["no server"]
+        left, mirror = [], self.core.mirror
+        for node in self.nodes:
+            wanted = {n.id: assignment(mirror, node.id, n.id) for n in mirror.list(Network) if n.on(node.id)}
+            if node.networking.served != wanted:
+                left.append(f"{node.name} serves {node.networking.served}, not {wanted}")
+        nics = {(vm.id, nic.network, nic.mac, nic.address) for vm in mirror.list(VM) for nic in vm.spec.nics}
+        ports = {(p.spec.vm, p.spec.network, p.spec.mac, p.spec.address) for p in mirror.list(Port)}
+        if nics != ports:
+            left.append(f"ports and NICs differ: {nics ^ ports}")
+        ways = [way for network in mirror.list(Network) for way in network.spec.forwards]
+        left += [f"a forward to nobody: {way}" for way in ways if mirror.get(way.vm) is None]
+        return left
 
     def _stopped_itself(self, vm: VM) -> bool:
         """A guest that shut itself down stays down by its restart policy."""

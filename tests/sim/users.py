@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 
 from corral.errors import CorralError
+from corral.model.network import Segment, Subnet
 from corral.model.node import Node
 from corral.model.operation import Operation
 from corral.model.snapshot import Snapshot
@@ -19,8 +20,10 @@ from corral.model.volume import Volume
 from corral.server.core import ServerCore
 from corral.server.services.asking import Asking
 from corral.server.services.requests import (
+    AddForward,
     CloneVM,
     CloneVolume,
+    CreateNetwork,
     CreateSnapshot,
     CreateVM,
     CreateVolume,
@@ -29,6 +32,8 @@ from corral.server.services.requests import (
     NewDisk,
     NewNic,
     RestoreVolume,
+    SetAddress,
+    UpdateNetwork,
     UpdateNode,
 )
 from tests.sim.loop import SimClock
@@ -37,6 +42,7 @@ from tests.sim.process import Process
 Call = Callable[[ServerCore, Asking], Awaitable[Operation]]
 VMS_MAX = 8
 NAMES = [f"vm-{n}" for n in range(VMS_MAX)]
+INSIDE = CreateNetwork(name="inside", segment=Segment.NAT, subnet=Subnet(cidr="10.80.0.0/24"))
 VOLUMES = ("data-0", "data-1", "copy-0", "copy-1")  # without a VM
 
 
@@ -96,11 +102,12 @@ class Users:
     def wish(self) -> tuple[str, Call]:
         """What somebody wants now."""
         vm = self.chance.choice(NAMES)
+        inside = (NewNic(network="inside"),) if self.chance.random() < 0.3 else ()
         ask = CreateVM(
             name=vm,
             memory="512MiB",
             disks=(NewDisk(image="image", pool=self.chance.choice(("shared", "shared", "local"))),),
-            nics=(NewNic(network="lan"),),
+            nics=(NewNic(network="lan"), *inside),
             policy=self.chance.choice(("spread", "pack")),
         )
         force, cordoned = self.chance.random() < 0.4, self.chance.random() < 0.3
@@ -114,6 +121,8 @@ class Users:
         clone = CloneVolume(
             name=copy, pool=self.chance.choice(("", "shared")), linked=self.chance.random() < 0.5
         )
+        guarded = UpdateNetwork(anti_spoofing=self.chance.random() < 0.5)
+        forward = AddForward(port=self.chance.choice((8080, 8081)), vm=vm)
         snapshot = CreateSnapshot(name=self.chance.choice("abc"), memory=self.chance.random() < 0.3)
         twin = CloneVM(name=self.chance.choice(NAMES), full=self.chance.random() < 0.3)
         wishes: list[tuple[str, Call]] = [
@@ -139,6 +148,12 @@ class Users:
             (f"move {origin}", lambda c, a: c.services.volumes.move(origin, MoveVolume(pool=pool), a)),
             ("restore one", lambda c, a: c.services.volumes.restore(_one_deleted(c, pick), RestoreVolume(), a)),
             ("purge one", lambda c, a: c.services.volumes.delete(_one_deleted(c, pick), a, wipe=force)),
+            ("create-network inside", lambda c, a: c.services.networks.create(INSIDE, a)),
+            ("change-network lan", lambda c, a: c.services.networks.update("lan", guarded, a)),
+            ("delete-network inside", lambda c, a: c.services.networks.delete("inside", a)),
+            (f"forward {vm}", lambda c, a: c.services.networks.add_forward("inside", forward, a)),
+            (f"unforward {vm}", lambda c, a: c.services.networks.remove_forward("inside", "tcp-8080", a)),
+            (f"readdress {vm}", lambda c, a: c.services.networks.set_address(vm, SetAddress(network="lan"), a)),
             ("cancel one", lambda c, a: c.services.operations.cancel(_one_running(c, pick), a)),
             ("cordon one", lambda c, a: c.services.nodes.update(_one_node(c, pick), UpdateNode(cordoned=cordoned), a)),
         ]  # fmt: skip
