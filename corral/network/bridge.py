@@ -11,7 +11,7 @@ Start here     BridgeNetworking.serve()
 
 import asyncio
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,14 +20,14 @@ from msgspec.structs import replace
 from corral.clock import Clock
 from corral.errors import CorralError
 from corral.model.link import Forward, NetworkAssignment
-from corral.model.network import Segment
+from corral.model.network import OWN_BRIDGE, Segment
 from corral.model.node import NetworkOnNode
 from corral.model.resource import Trouble
 from corral.network import dhcp, rules, segments
 from corral.network.dnsmasq import CONFIGURATION, Dnsmasq
 from corral.network.forwarding import Forwarding
 from corral.network.interface import ForwardTaken, Known, NetworkFailed
-from corral.network.links import change, look
+from corral.network.links import Link, change, look
 from corral.network.listening import listening
 from corral.network.nft import Nft
 
@@ -86,7 +86,7 @@ class BridgeNetworking:
             if steps := segments.plan(network, links):
                 await asyncio.to_thread(change, steps)
                 links = await asyncio.to_thread(look)
-        taken = await asyncio.to_thread(_taken, network.forwards)
+        taken = await asyncio.to_thread(_taken, network.forwards, links)
         way_in = replace(network, forwards=tuple(f for f in network.forwards if f not in taken))
         await self._nft.keep(
             rules.table_name(network.network), rules.tables(way_in, segments.taps(network, links))
@@ -177,11 +177,12 @@ def _ids(networks: Collection[NetworkAssignment]) -> set[str]:
     return {network.network for network in networks if network.wanted}
 
 
-def _taken(forwards: Collection[Forward]) -> list[Forward]:
+def _taken(forwards: Collection[Forward], links: Mapping[str, Link]) -> list[Forward]:
     """Forwards of ports that a program of the host listens at: it would not be reached any more."""
     if not forwards:
         return []
-    in_use = listening()
+    own = (link for link in links.values() if link.name.startswith(OWN_BRIDGE))
+    in_use = listening(address.partition("/")[0] for link in own for address in link.addresses)
     return [forward for forward in forwards if (forward.protocol, forward.port) in in_use]
 
 
