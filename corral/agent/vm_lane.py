@@ -261,6 +261,7 @@ class VmLanes:
             case r.Conclude(result):
                 lane.result = _with_figures(result, lane.figures)
             case r.Forget():
+                await within(CALL_S, "removing what is left of the domain", self._hypervisor.forget(vm.vm))
                 await within(CALL_S, "deleting the seed", self._storage.delete_seed(vm.vm))
                 await self._held.note(vm.vm, None)
                 self.lanes[vm.vm] = Lane(vm=vm, clean=True)

@@ -11,17 +11,19 @@ from corral.model.node import Node
 from corral.model.pool import StoragePool
 from corral.model.vm import VM
 from corral.model.volume import Volume
+from corral.scheduler.cpus import Cpus
 from corral.scheduler.fleet import Fleet
 from corral.scheduler.placement import Ask
+from corral.scheduler.traits import needs_of
 from corral.store.interface import Change, ChangeVerb
 from corral.store.mirror import Mirror
 
 
 class FleetKeeper:
-    """A Fleet that is always as new as the mirror."""
+    """A Fleet that is always as new as the mirror, and what knows CPU models."""
 
-    def __init__(self, mirror: Mirror) -> None:
-        self.mirror, self.fleet = mirror, Fleet()
+    def __init__(self, mirror: Mirror, cpus: Cpus) -> None:
+        self.mirror, self.fleet, self.cpus = mirror, Fleet(), cpus
         for node in mirror.list(Node):
             self.fleet.see_node(node)
         for vm in mirror.list(VM):
@@ -38,8 +40,18 @@ class FleetKeeper:
                     self.fleet.forget_vm(VmId(vm.id)) if removed else self.fleet.see_vm(vm)
 
 
-def ask_of(mirror: Mirror, vm: VM, *, target: NodeId | None = None) -> Ask:
+def ask_of(keeper: FleetKeeper, vm: VM, *, target: NodeId | None = None) -> Ask:
     """What the VM needs of a node; for a migration, of another one than its own."""
+    mirror, hardware = keeper.mirror, vm.spec.hardware
+    own = keeper.fleet.inventories.get(vm.status.node) if vm.status.node else None
+    needs = needs_of(
+        hardware,
+        vm.spec.nics,
+        vm.status.platform,
+        known_cpus=keeper.fleet.cpus,
+        cpus=keeper.cpus,
+        accelerator=own.accelerator.kind if own else None,
+    )
     volumes = [v for d in vm.spec.disks if isinstance(v := mirror.get(d.volume), Volume)]
     return Ask(
         vm=VmId(vm.id),
@@ -51,6 +63,10 @@ def ask_of(mirror: Mirror, vm: VM, *, target: NodeId | None = None) -> Ask:
         near=_near(mirror, volumes),
         without=frozenset({vm.status.node}) if vm.status.node else frozenset(),
         policy=vm.spec.policy,
+        needs=tuple(needs),
+        hugepage_bytes=hardware.hugepage_bytes,
+        devices=hardware.devices,
+        pinning=hardware.pinning,
     )
 
 

@@ -18,6 +18,7 @@ from corral.controllers.copying import copies_of
 from corral.controllers.desk import LeaderDesk, Seat
 from corral.controllers.migration_plan import Target, wants_target
 from corral.controllers.placement import FleetKeeper, ask_of
+from corral.controllers.platform import settle
 from corral.controllers.vm_plan import VmPlan, plan_vm, seen_of
 from corral.model.event import Event
 from corral.model.ids import NodeId, VmId
@@ -30,6 +31,7 @@ from corral.model.resource import Resource
 from corral.model.snapshot import Snapshot
 from corral.model.vm import VM, VMPhase, VMStatus
 from corral.model.volume import Volume, VolumePhase, VolumeStatus
+from corral.scheduler.cpus import Cpus
 from corral.scheduler.placement import Decision, place, why_not
 from corral.store.interface import Change, ChangeVerb, Put, Remove, Write
 from corral.store.mirror import Mirror
@@ -46,9 +48,9 @@ class VmController(Seat):
     name = "vm"
     workers = WORKERS
 
-    def __init__(self, desk: LeaderDesk) -> None:
+    def __init__(self, desk: LeaderDesk, cpus: Cpus) -> None:
         super().__init__(desk)
-        self.keeper = FleetKeeper(desk.mirror)
+        self.keeper = FleetKeeper(desk.mirror, cpus)
         self.reach: dict[
             str, bool | None
         ] = {}  # whether each node was reachable when last seen; None: removed
@@ -92,7 +94,7 @@ class VmController(Seat):
 
     def _target(self, vm: VM) -> Target:
         assert vm.spec.migration is not None
-        ask = ask_of(self.mirror, vm, target=vm.spec.migration.target)
+        ask = ask_of(self.keeper, vm, target=vm.spec.migration.target)
         decision = place(self.keeper.fleet, ask)
         if decision.node is None:
             return Target(trouble=why_not(decision, ask, self._name))
@@ -125,7 +127,7 @@ class VmController(Seat):
             raise
 
     async def _place(self, vm: VM, plan: VmPlan) -> float | None:
-        ask = ask_of(self.mirror, vm)
+        ask = ask_of(self.keeper, vm)
         decision = place(self.keeper.fleet, ask)
         if decision.node is None:
             trouble = why_not(decision, ask, self._name)
@@ -146,6 +148,7 @@ class VmController(Seat):
             node=node,
             traces=tuple(sorted({*plan.status.traces, node})),
             stint=plan.status.stint + 1,
+            platform=settle(self.keeper, vm, node),
             trouble=None,
         )
         placed = vm.having(status=status)

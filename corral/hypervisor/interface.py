@@ -78,6 +78,14 @@ class NoScreen(HypervisorFailed):
         )
 
 
+class HardwareLacking(CorralError):
+    """The node does not have what the VM's hardware asks for."""
+
+    code = "hardware.lacking"
+    status = 409
+    retryable = True  # a package may be installed meanwhile
+
+
 class DomainWish(Struct, frozen=True, kw_only=True):
     """A VM as it shall be defined."""
 
@@ -184,6 +192,9 @@ class Hypervisor(Protocol):
 
     async def undefine(self, vm: VmId) -> None:
         """Remove the definition and what belongs to it (NVRAM, …). No error when there is none."""
+
+    async def forget(self, vm: VmId) -> None:
+        """Remove files that its domain left here (NVRAM, TPM state, logs). Nothing happens while there is a domain."""
 
     async def prepare_incoming(self, wish: DomainWish) -> None:
         """On the target: check that it can come, and allow it."""

@@ -171,8 +171,10 @@ class GuestCpu(Struct, frozen=True, kw_only=True):
     disable: tuple[str, ...] = ()  # features of the model that are left out
 
 
-class Platform(Struct, frozen=True, kw_only=True):
+class Platform(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was settled when the VM got its node, and stays wherever it goes."""
 
     machine: str = ""  # with its version; empty: the node's newest
     cpu: GuestCpu | None = None  # None: the node's choice (software emulation: the model that is fastest)
+    host_cpu: str = ""  # with CPU model host: name of the node's CPU, as scheduler/traits.py has it
+    devices: tuple[HostDevice, ...] = ()  # of its node, one for each that it asks for

@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 
 from msgspec import Struct
 
+from corral.model.hardware import GuestCpu
 from corral.model.resource import Resource, Trouble
 
 
@@ -73,6 +74,25 @@ class PciDevice(Struct, frozen=True, kw_only=True):
     numa_cell: int | None = None
 
 
+class UsbDevice(Struct, frozen=True, kw_only=True):
+    address: str  # bus and device: 1-4
+    id: str  # vendor:product, 046d:c52b
+    name: str = ""
+
+
+class Offers(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What VMs can get from a host's QEMU and libvirt, beyond what every host has. Tuples are sorted."""
+
+    machines: tuple[str, ...] = ()  # pc-q35-*, with their versions
+    cpu: GuestCpu | None = None  # all of the host's CPU that a guest may have; None: emulated
+    cpu_models: tuple[str, ...] = ()  # that can be asked for by name
+    firmware: tuple[str, ...] = ()  # beside bios
+    tpm: bool = False
+    nested: bool = False
+    graphics: tuple[str, ...] = ()
+    nic_limits: bool = False  # its kernel can shape traffic
+
+
 class Inventory(Struct, frozen=True, kw_only=True):
     """What a host has. Changes seldom; sent when it does."""
 
@@ -88,6 +108,9 @@ class Inventory(Struct, frozen=True, kw_only=True):
     bridges: tuple[str, ...] = ()
     gpus: tuple[PciDevice, ...] = ()  # by PCI class 0x03
     iommu_groups: dict[str, tuple[str, ...]] = {}  # PCI addresses by group
+    devices: tuple[PciDevice, ...] = ()  # all with an IOMMU group
+    usb: tuple[UsbDevice, ...] = ()
+    offers: Offers = Offers()
     accelerator: Accelerator = Accelerator()
     migration_address: str = ""  # where other nodes reach this one's libvirt
     domains: tuple[str, ...] = ()  # names of domains that Corral does not manage

@@ -45,3 +45,12 @@ def exact_size(size_bytes: int) -> str:
         if size_bytes and size_bytes % FACTORS[unit] == 0:
             return f"{size_bytes // FACTORS[unit]}{unit}"
     return f"{size_bytes}B"
+
+
+def members(text: str) -> frozenset[int]:
+    """Numbers in a set written like 0-3,8; nothing in an empty text."""
+    found: set[int] = set()
+    for part in text.split(",") if text else ():
+        first, _, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
+    return frozenset(found)

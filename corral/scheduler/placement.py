@@ -15,10 +15,14 @@ import numpy as np
 from msgspec import Struct
 
 from corral.errors import CorralError
+from corral.model.hardware import HostDevice, Pinning
 from corral.model.ids import NodeId, VmId
+from corral.model.node import Inventory
 from corral.model.resource import Trouble
 from corral.model.units import format_size
+from corral.scheduler.devices import can_pin, pick
 from corral.scheduler.fleet import CPU, MEMORY, Bools, Fleet, Floats
+from corral.scheduler.traits import Need
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -33,6 +37,15 @@ class Ask(Struct, frozen=True, kw_only=True):
     near: frozenset[NodeId] | None = None  # nodes that hold its local volumes
     without: frozenset[NodeId] = frozenset()
     policy: str = "spread"
+    needs: tuple[Need, ...] = ()
+    hugepage_bytes: int = 0  # its memory consists of pages of this size; 0: ordinary ones
+    devices: tuple[HostDevice, ...] = ()
+    pinning: Pinning | None = None
+
+    @property
+    def ordinary_bytes(self) -> int:
+        """Memory that is not in hugepages."""
+        return 0 if self.hugepage_bytes else self.memory_bytes
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -85,6 +98,13 @@ def _filters(fleet: Fleet, ask: Ask) -> Iterator[tuple[str, Bools]]:
         yield "its local volumes are elsewhere", _is_one_of(fleet, ask.near)
     if ask.without:
         yield "the VM is there already", ~_is_one_of(fleet, ask.without)
+    for need in ask.needs:
+        yield need.reason, fleet.having(need.any_of)
+    if ask.pinning:
+        pins = [can_pin(fleet.inventories.get(node, Inventory()), ask.pinning) for node in fleet.ids]
+        yield "it has not all CPUs and NUMA cells of the pinning", np.array(pins, dtype=bool)
+    if ask.devices:
+        yield from _device_filters(fleet, ask)
     for pool, size_bytes in ask.pools.items():
         free = fleet.pool_free.get(pool, np.full(len(fleet.capacity), -1.0))[:size]
         yield f"pool {pool} is not there", free >= 0
@@ -96,7 +116,20 @@ def _filters(fleet: Fleet, ask: Ask) -> Iterator[tuple[str, Bools]]:
         )
     free = fleet.capacity[:size] - fleet.claimed[:size]
     yield "too few vCPUs", free[:, CPU] >= ask.cpus
-    yield "too little memory", free[:, MEMORY] >= ask.memory_bytes
+    yield "too little memory", free[:, MEMORY] >= ask.ordinary_bytes
+    if ask.hugepage_bytes:
+        page = format_size(ask.hugepage_bytes)
+        yield f"too few free hugepages of {page}", fleet.pages_free(ask.hugepage_bytes) >= ask.memory_bytes
+
+
+def _device_filters(fleet: Fleet, ask: Ask) -> Iterator[tuple[str, Bools]]:
+    """A reason each for the nodes that it holds for."""
+    out: dict[str, Bools] = {}
+    for row, node in enumerate(fleet.ids):
+        _, why = pick(fleet.inventories.get(node, Inventory()), fleet.held(node), ask.devices)
+        if why:
+            out.setdefault(why, np.ones(fleet.size, dtype=bool))[row] = False
+    yield from sorted(out.items(), key=lambda item: item[0])
 
 
 def _is_one_of(fleet: Fleet, nodes: frozenset[NodeId]) -> Bools:
@@ -108,7 +141,7 @@ def _is_one_of(fleet: Fleet, nodes: frozenset[NodeId]) -> Bools:
 def _shares_after(fleet: Fleet, ask: Ask) -> Floats:
     """Claimed share of each dimension after the placement, (nodes, dimensions), 0 to 1 where it fits."""
     size = fleet.size
-    after = fleet.claimed[:size] + np.array([ask.cpus, ask.memory_bytes], dtype=float)
+    after = fleet.claimed[:size] + np.array([ask.cpus, ask.ordinary_bytes], dtype=float)
     shares: Floats = after / np.maximum(fleet.capacity[:size], 1e-9)
     return shares
 
@@ -143,8 +176,8 @@ def _nearest(fleet: Fleet, ask: Ask) -> tuple[NodeId | None, str]:
     words = []
     if free[CPU] < ask.cpus:
         words.append(f"{ask.cpus - free[CPU]:g} vCPUs")
-    if free[MEMORY] < ask.memory_bytes:
-        words.append(f"{format_size(ask.memory_bytes - free[MEMORY])} of memory")
+    if free[MEMORY] < ask.ordinary_bytes:
+        words.append(f"{format_size(ask.ordinary_bytes - free[MEMORY])} of memory")
     return fleet.ids[row], " and ".join(words)
 
 

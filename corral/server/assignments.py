@@ -10,6 +10,8 @@ Start here     assignment()
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from corral.controllers.copying import copies_of_snapshot, waits_for_snapshot
 from corral.controllers.migration_plan import reverting
 from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, SnapshotId, VmId, VolumeId
@@ -170,7 +172,7 @@ def _vm(mirror: Mirror, node: NodeId, vm: VM) -> VmAssignment | None:
         running=vm.spec.running,
         cpus=vm.spec.cpus,
         memory_bytes=vm.spec.memory_bytes,
-        hardware=vm.spec.hardware,
+        hardware=msgspec.structs.replace(vm.spec.hardware, devices=vm.status.platform.devices),
         platform=vm.status.platform,
         disks=tuple(_disks(mirror, vm)),
         nics=tuple(_nics(mirror, vm)),

@@ -24,6 +24,7 @@ from corral.controllers.snapshot import SnapshotController
 from corral.controllers.vm import VmController
 from corral.controllers.volume import VolumeController
 from corral.errors import CorralError
+from corral.server.cpus import best_cpus
 from corral.server.hub import Hub
 from corral.server.services import Services
 from corral.server.services.base import Desk
@@ -55,6 +56,7 @@ class ServerCore:
         self.mirror = Mirror()
         self.hub = Hub(store, self.mirror, clock)
         self.services = Services(Desk(store, self.mirror, clock, secret_key=secret_key))
+        self.cpus = best_cpus()
         self.leading = False
         self.forget_image: Callable[[str], Awaitable[None]] | None = None
         self.fetch_image: Callable[[str], None] | None = None
@@ -114,7 +116,7 @@ class ServerCore:
         """All loops that run on the leader."""
         return [
             NodeController(desk, self.hub.silent_s, self.hub.lost_after_s),
-            VmController(desk),
+            VmController(desk, self.cpus),
             VolumeController(desk),
             SnapshotController(desk),
             ImageController(desk, self.forget_image, self.fetch_image, self.image_keep_s),

@@ -13,7 +13,7 @@ Start here     build_domain_xml()
 import xml.etree.ElementTree as ET
 from typing import Final
 
-from corral.hypervisor.interface import DomainWish
+from corral.hypervisor.interface import DomainWish, HardwareLacking
 from corral.hypervisor.libvirt.cpu_xml import add_cpu, add_memory, add_vcpus
 from corral.hypervisor.libvirt.device_xml import (
     graphics_elements,
@@ -31,7 +31,7 @@ from corral.hypervisor.libvirt.disk_xml import (
     seed_element,
     seed_target,
 )
-from corral.hypervisor.libvirt.host_profile import FirmwareFiles, HardwareLacking, HostProfile, nvram_path
+from corral.hypervisor.libvirt.host_profile import FirmwareFiles, HostProfile, nvram_path
 from corral.hypervisor.libvirt.identity import PREFIX, XMLNS, domain_uuid
 from corral.hypervisor.libvirt.xml import leaf
 from corral.model.hardware import Bus, DeviceKind, Firmware, GuestKind

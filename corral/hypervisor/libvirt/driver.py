@@ -37,7 +37,8 @@ from corral.hypervisor.libvirt.domain_xml import build_domain_xml, serial_log
 from corral.hypervisor.libvirt.events import Happening, Kind, Subscribers, watch
 from corral.hypervisor.libvirt.graphics import SocketConsole, as_png, open_graphics, take_picture
 from corral.hypervisor.libvirt.guest import ask_guest
-from corral.hypervisor.libvirt.host import Host, remove_logs, takes_direct_io
+from corral.hypervisor.libvirt.host import Host, remove_logs, remove_state, takes_direct_io
+from corral.hypervisor.libvirt.host_profile import nvram_path, tpm_dir
 from corral.hypervisor.libvirt.identity import Identities, Identity, domain_uuid
 from corral.hypervisor.libvirt.migration import Route
 from corral.hypervisor.libvirt.moves import Moves
@@ -286,6 +287,15 @@ class LibvirtHypervisor:
         uuid = domain_uuid(vm)
         await self._call(vm, f"undefine {vm}", lambda c: domains.undefine(c, uuid))
         self._never_ran.discard(uuid)
+        await self.forget(vm)
+
+    async def forget(self, vm: VmId) -> None:
+        """A domain with its UUID keeps its files, whoever's it is by now."""
+        uuid = domain_uuid(vm)
+        if await self._call(vm, f"look for {vm}", lambda c: domains.name_in_use(c, uuid)) is not None:
+            return
+        state = self._host.at(nvram_path(vm)), self._host.at(tpm_dir(uuid))
+        await asyncio.to_thread(remove_state, *state)
         if self._serial_log_dir:
             await asyncio.to_thread(remove_logs, self._host.at(serial_log(vm, self._serial_log_dir)))
 

@@ -10,6 +10,7 @@ Start here     Host.profile()
 
 import asyncio
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -22,8 +23,9 @@ from corral.hypervisor.libvirt.connection import Connection
 from corral.hypervisor.libvirt.firmware import find_firmware
 from corral.hypervisor.libvirt.host_profile import HostProfile
 from corral.hypervisor.libvirt.inventory import Capabilities, parse_capabilities, read_inventory
+from corral.hypervisor.libvirt.offers import can_shape_traffic, read_offers
 from corral.hypervisor.libvirt.probe import Probe
-from corral.model.node import Accelerator, Inventory
+from corral.model.node import Accelerator, AcceleratorKind, Inventory, Offers
 
 CAPABILITIES_S_MAX: Final = (
     120.0  # the first time libvirtd runs every QEMU there is: 8 s alone, more on a busy host
@@ -37,16 +39,40 @@ class Host:
         self._connection, self._probe = connection, probe
         self._root, self._serial_log_dir = root, serial_log_dir
         self._capabilities: Capabilities | None = None
+        self._domain_capabilities = ""
+        self._nic_limits: bool | None = None  # None: not tried yet
 
     def forget(self) -> None:
         """After a reconnect: libvirtd or QEMU may have been upgraded."""
-        self._capabilities = None
+        self._capabilities, self._domain_capabilities = None, ""
 
     async def inventory(self) -> Inventory:
         """Fresh, but for the accelerator's trial."""
         capabilities, versions = await self._ask()
         plain = await asyncio.to_thread(read_inventory, capabilities, versions, self._root)
-        return replace(plain, accelerator=await self._accelerator(capabilities))
+        accelerator = await self._accelerator(capabilities)
+        return replace(plain, accelerator=accelerator, offers=await self._offers(capabilities, accelerator))
+
+    async def _offers(self, capabilities: Capabilities, accelerator: Accelerator) -> Offers:
+        kvm = accelerator.kind is AcceleratorKind.KVM
+        if not self._domain_capabilities:
+            self._domain_capabilities = await self._connection.call(
+                "capabilities",
+                "read what domains can have",
+                lambda c: _domain_capabilities(c, capabilities, kvm=kvm),
+                timeout_s=CAPABILITIES_S_MAX,
+            )
+        if self._nic_limits is None:
+            self._nic_limits = await asyncio.to_thread(can_shape_traffic)
+        return await asyncio.to_thread(
+            lambda: read_offers(
+                self._domain_capabilities,
+                capabilities,
+                self._root,
+                kvm=kvm,
+                nic_limits=bool(self._nic_limits),
+            )
+        )
 
     async def profile(self) -> HostProfile:
         capabilities = self._capabilities or (await self._ask())[0]
@@ -100,6 +126,13 @@ def takes_direct_io(path: Path) -> bool:
     return True
 
 
+def remove_state(nvram: Path, tpm: Path) -> None:
+    """Blocking. UEFI variables and TPM state, which a migration leaves behind at its source."""
+    with suppress(OSError):
+        nvram.unlink(missing_ok=True)
+    shutil.rmtree(tpm, ignore_errors=True)
+
+
 def remove_logs(log: Path) -> None:
     """Blocking. The log of a console, and what virtlogd rotated out of it."""
     with suppress(OSError):
@@ -110,6 +143,13 @@ def remove_logs(log: Path) -> None:
 def _capabilities(connection: libvirt.virConnect) -> tuple[str, str]:
     versions = f"QEMU {_version(connection.getVersion())}, libvirt {_version(connection.getLibVersion())}"
     return connection.getCapabilities(), versions
+
+
+def _domain_capabilities(connection: libvirt.virConnect, capabilities: Capabilities, *, kvm: bool) -> str:
+    document: str = connection.getDomainCapabilities(
+        capabilities.emulator, capabilities.architecture, capabilities.machine, "kvm" if kvm else "qemu", 0
+    )
+    return document
 
 
 def _version(number: int) -> str:

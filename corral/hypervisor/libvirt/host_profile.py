@@ -4,19 +4,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from corral.errors import CorralError
 from corral.model.ids import VmId
 from corral.model.node import AcceleratorKind
 
 NVRAM_DIR: Final = "/var/lib/libvirt/qemu/nvram"  # libvirt's own, which its security drivers know
-
-
-class HardwareLacking(CorralError):
-    """The node does not have what the VM's hardware asks for."""
-
-    code = "hardware.lacking"
-    status = 409
-    retryable = True  # a package may be installed meanwhile
 
 
 class FirmwareFiles(Struct, frozen=True):
@@ -46,3 +37,8 @@ class HostProfile(Struct, frozen=True, kw_only=True):
 def nvram_path(vm: VmId) -> str:
     """Of the VM's UEFI variables. Named by its id: names are reused."""
     return f"{NVRAM_DIR}/{vm}_VARS.fd"
+
+
+def tpm_dir(uuid: str) -> str:
+    """Where libvirt keeps the state of a domain's TPM."""
+    return f"/var/lib/libvirt/swtpm/{uuid}"

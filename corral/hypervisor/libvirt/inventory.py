@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from corral.model.node import CpuInfo, HostDisk, Inventory, NumaCell, PciDevice
+from corral.model.node import CpuInfo, HostDisk, Inventory, NumaCell, PciDevice, UsbDevice
 from corral.model.units import KiB
 
 NOT_DISKS: Final = re.compile(r"(loop|ram|zram|dm-|md|nbd|rbd|drbd|sr|fd)\d*")
@@ -35,6 +35,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     cells: tuple[NumaCell, ...] = ()
     emulator: str = ""
     machine: str = ""  # the newest q35, with its version
+    machines: tuple[str, ...] = ()  # all q35, with their versions
     offers_kvm: bool = False
 
 
@@ -54,6 +55,8 @@ def read_inventory(capabilities: Capabilities, hypervisor: str, root: Path) -> I
         bridges=_bridges(root),
         gpus=tuple(device for device in pci if device.pci_class.startswith(GPU_CLASS)),
         iommu_groups=_iommu_groups(root),
+        devices=tuple(device for device in pci if device.iommu_group is not None),
+        usb=_usb_devices(root),
     )
 
 
@@ -74,6 +77,7 @@ def parse_capabilities(document: str) -> Capabilities:
         cells=tuple(sorted(map(_cell, host.iterfind("topology/cells/cell")), key=lambda cell: cell.id)),
         emulator=arch.findtext("emulator", "") if arch is not None else "",
         machine=_machine(arch) if arch is not None else "",
+        machines=_machines(arch) if arch is not None else (),
         offers_kvm=arch is not None and arch.find("domain[@type='kvm']") is not None,
     )
 
@@ -93,6 +97,10 @@ def _machine(arch: ET.Element) -> str:
             return machine.get("canonical", "q35")
     first = arch.find("machine")
     return (first.get("canonical") or first.text or "") if first is not None else ""
+
+
+def _machines(arch: ET.Element) -> tuple[str, ...]:
+    return tuple(sorted({m.text or "" for m in arch.iter("machine") if (m.text or "").startswith("pc-q35-")}))
 
 
 def _cpu(cpu: ET.Element | None) -> CpuInfo:
@@ -205,6 +213,18 @@ def _pci_device(folder: Path) -> PciDevice:
         iommu_group=int(group.resolve().name) if group.exists() and group.resolve().name.isdigit() else None,
         numa_cell=int(cell) if cell.isdigit() else None,
     )
+
+
+def _usb_devices(root: Path) -> tuple[UsbDevice, ...]:
+    """All but hubs and the controllers' own (1d6b is Linux itself)."""
+    folder = root / "sys/bus/usb/devices"
+    found = []
+    for address in _names(folder):
+        vendor, product = (_text(folder / address / f"id{part}") for part in ("Vendor", "Product"))
+        if vendor and vendor != "1d6b" and _text(folder / address / "bDeviceClass") != "09":
+            name = _text(folder / address / "product")
+            found.append(UsbDevice(address=address, id=f"{vendor}:{product}", name=name))
+    return tuple(found)
 
 
 def _iommu_groups(root: Path) -> dict[str, tuple[str, ...]]:

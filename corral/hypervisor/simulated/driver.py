@@ -14,6 +14,7 @@ from corral.hypervisor.interface import (
     DomainEvent,
     DomainFacts,
     DomainWish,
+    HardwareLacking,
     HypervisorFailed,
     HypervisorGone,
     MemoryNotLoaded,
@@ -28,7 +29,7 @@ from corral.hypervisor.simulated.migration import begin_migration
 from corral.hypervisor.simulated.snapshots import each, paths, refuse_raw
 from corral.hypervisor.simulated.world import Held, SimulatedHost
 from corral.model.console import ConsoleKind
-from corral.model.hardware import Graphics
+from corral.model.hardware import Firmware, Graphics
 from corral.model.ids import VmId
 from corral.model.link import SnapshotAssignment
 from corral.model.node import Accelerator, CpuInfo, Inventory, NumaCell
@@ -71,6 +72,8 @@ class SimulatedHypervisor:
             cells=(NumaCell(id=0, cpus=tuple(range(host.cpus)), memory_bytes=host.memory_bytes),),
             accelerator=Accelerator(reason="nothing runs here"),
             migration_address=host.address,
+            devices=host.devices,
+            offers=host.offers,
         )
 
     async def look(self) -> Mapping[VmId, Domain]:
@@ -79,6 +82,7 @@ class SimulatedHypervisor:
 
     async def define(self, wish: DomainWish) -> None:
         await self._call("define")
+        self._check_firmware(wish)
         held = self.host.domains.get(wish.vm)
         if held and held.domain.state is not DomainState.STOPPED:
             held.wish = wish
@@ -123,6 +127,9 @@ class SimulatedHypervisor:
             raise HypervisorFailed(f"{vm} runs: it can't be undefined")
         self.host.remove(vm, "undefined")
         await self._faults.strike("hypervisor.undefine.end")
+
+    async def forget(self, vm: VmId) -> None:
+        await self._call("forget")
 
     async def prepare_incoming(self, wish: DomainWish) -> None:
         await self._call("prepare_incoming")
@@ -287,6 +294,12 @@ class SimulatedHypervisor:
         if held is None:
             raise HypervisorFailed(f"{vm} is not defined on {self.host.name}", vm=vm)
         return held
+
+    def _check_firmware(self, wish: DomainWish) -> None:
+        """Raises  HardwareLacking"""
+        firmware = wish.hardware.firmware
+        if firmware != Firmware.BIOS and firmware not in self.host.offers.firmware:
+            raise HardwareLacking(f"{wish.name} asks for firmware {firmware}, which this node does not have")
 
     def _check_room(self, wish: DomainWish) -> None:
         """Raises HypervisorFailed: memory or files that QEMU would miss."""

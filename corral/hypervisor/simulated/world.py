@@ -21,6 +21,7 @@ from corral.hypervisor.interface import Domain, DomainEvent, DomainWish, Migrati
 from corral.hypervisor.simulated.displays import Displays
 from corral.hypervisor.simulated.snapshots import Contents
 from corral.model.ids import VmId
+from corral.model.node import Offers, PciDevice
 from corral.model.units import GiB
 from corral.model.vm import DomainState, StopReason
 
@@ -128,6 +129,16 @@ class World:
         return low + (high - low) * self.clock.chance.random()
 
 
+OFFERS: Final = Offers(
+    machines=("pc-q35-7.1", "pc-q35-7.2"),
+    firmware=("uefi", "uefi-secure"),
+    tpm=True,
+    nested=True,
+    graphics=("spice", "vnc"),
+    nic_limits=True,
+)
+
+
 class SimulatedHost:
     """A host with its QEMU processes: goes on when its agent dies."""
 
@@ -135,6 +146,8 @@ class SimulatedHost:
         self.name, self.world, self.cpus, self.memory_bytes = name, world, cpus, memory_bytes
         self.address = f"sim://{name}"
         self.up = True
+        self.offers = OFFERS
+        self.devices: tuple[PciDevice, ...] = ()
         self.daemon_up = True  # the hypervisor's management daemon
         self.domains: dict[VmId, Held] = {}
         self.jobs: dict[VmId, Job] = {}

@@ -21,6 +21,7 @@ from corral.model.resource import Ref, Trouble
 from corral.model.vm import VM
 from corral.model.volume import Volume, VolumePhase
 from corral.scheduler.placement import place
+from corral.server.cpus import best_cpus
 from corral.store.mirror import Mirror
 
 LATELY: Final = 10  # events
@@ -73,9 +74,9 @@ def _bound(mirror: Mirror, vm: VM) -> str:
 
 
 def _elsewhere(mirror: Mirror, vm: VM) -> Elsewhere:
-    keeper = FleetKeeper(mirror)
+    keeper = FleetKeeper(mirror, best_cpus())
     keeper.close()
-    decision = place(keeper.fleet, ask_of(mirror, vm))
+    decision = place(keeper.fleet, ask_of(keeper, vm))
     out = {
         " ".join(_name(mirror, word) for word in reason.split(" ")): n for reason, n in decision.out.items()
     }

@@ -34,7 +34,7 @@ from corral.model.hardware import (
     Video,
 )
 from corral.model.profile import DiskChoice, HardwareChoice, NicChoice, VMProfileSpec
-from corral.model.units import GiB, MiB, format_size, parse_size
+from corral.model.units import GiB, MiB, format_size, members, parse_size
 from corral.model.vm import Disk, Nic
 
 S = TypeVar("S", bound=Struct)
@@ -200,15 +200,6 @@ def _check_pinning(pinning: Pinning, cpus_max: int) -> None:
     for name, text in sets:
         if not CPU_SET.fullmatch(text) or not members(text):
             raise Invalid(f"hardware.pinning.{name}", text, "a set of numbers like 0-3,8")
-
-
-def members(text: str) -> frozenset[int]:
-    """Of a set written like 0-3,8."""
-    found: set[int] = set()
-    for part in text.split(",") if text else ():
-        first, _, last = part.partition("-")
-        found |= set(range(int(first), int(last or first) + 1))
-    return frozenset(found)
 
 
 def _check_devices(devices: Sequence[HostDevice]) -> None:

@@ -24,7 +24,7 @@ from corral.server.services.asking import Asking
 from corral.server.services.base import Change, Desk, check_labels, check_name
 from corral.server.services.cloudinit import check_cloud_init
 from corral.server.services.disks import new_volumes
-from corral.server.services.hardware import check_size, hardware_of, warnings
+from corral.server.services.hardware import check_size, hardware_of, moves_live, warnings
 from corral.server.services.nics import Addresses, new_ports
 from corral.server.services.profiles import choices_for
 from corral.server.services.requests import CreateVM, MigrateVM, UpdateVM
@@ -73,6 +73,20 @@ class DiskMoves(CorralError):
             hint="Wait until it has arrived, or cancel that move.",
             vm=vm.id,
             volume=volume.id,
+        )
+
+
+class BoundToNode(CorralError):
+    """The VM's hardware ties it to its node."""
+
+    code = "migration.bound"
+    status = 409
+
+    def __init__(self, vm: VM, why: str) -> None:
+        super().__init__(
+            f"VM {vm.name} can't move while it runs: {why}",
+            hint="Stop it, or give it no device of its node.",
+            vm=vm.id,
         )
 
 
@@ -221,6 +235,8 @@ class VMs:
             volume = self.mirror.get(disk.volume)
             if isinstance(volume, Volume) and volume.moves:
                 raise DiskMoves(vm, volume)
+        if why := moves_live(vm.spec.hardware):
+            raise BoundToNode(vm, why)
         target = self.mirror.find(Node, ask.target) if ask.target else None
         if target and target.id == vm.status.node:
             raise Invalid("target", ask.target, "another node than the VM's own")

@@ -9,9 +9,9 @@ from shutil import which
 import pytest
 from msgspec.structs import replace
 
-from corral.hypervisor.interface import DomainWish
+from corral.hypervisor.interface import DomainWish, HardwareLacking
 from corral.hypervisor.libvirt.domain_xml import build_domain_xml
-from corral.hypervisor.libvirt.host_profile import FirmwareFiles, HardwareLacking, HostProfile
+from corral.hypervisor.libvirt.host_profile import FirmwareFiles, HostProfile
 from corral.hypervisor.libvirt.identity import domain_uuid, read_identity
 from corral.model.hardware import (
     Bus,

@@ -17,7 +17,7 @@ from corral.server.http.reading import reading
 from corral.server.services.disks import ImageNotReady
 from corral.server.services.explaining import Explanation, explain
 from corral.server.services.requests import CreateVM, MigrateVM, UpdateVM
-from corral.server.services.vms import NotRunning, VmGoing
+from corral.server.services.vms import BoundToNode, NotRunning, VmGoing
 
 FORCE = Parameter(name="force", type="boolean", text="Do not wait for the guest to shut down.")
 KEEP = Parameter(name="keep_volumes", type="boolean", text="Leave its volumes behind.")
@@ -90,7 +90,7 @@ async def restart_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
 
 @post("/vms/{vm:str}/migrate", **about("VMs", body=MigrateVM, answers=Operation, status=202, parameters=CHANGING_ONE,
                                        examples={"to a node": {"target": "node2"}, "wherever it fits": {}},
-                                       errors=(Invalid, NotFound, PreconditionFailed, NotRunning)))  # fmt: skip
+                                       errors=(Invalid, NotFound, PreconditionFailed, NotRunning, BoundToNode)))  # fmt: skip
 async def migrate_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
     """Move a running VM to another node without stopping the guest."""
     ask, asking, _ = await hear(request, MigrateVM)

@@ -1,0 +1,56 @@
+"""Platform: what is settled when a VM gets its node, so that its guest never sees another machine.
+
+In this room   settle(): machine version and CPU that all nodes it may run on have, and the devices it gets
+Comes in       the fleet, a VM, the node it is placed on
+Goes out       Platform, committed together with the placement
+Always true    a VM that has a platform keeps it. Nodes that VMs can't move to from its own (another accelerator,
+               another vendor's CPU) do not count, nor does any other node if it is bound to one.
+Next door      scheduler/traits.py filters by it afterwards; hypervisor/libvirt/cpu_xml.py writes it out
+Start here     settle()
+"""
+
+import numpy as np
+
+from corral.controllers.placement import FleetKeeper
+from corral.model.hardware import GuestCpu, Platform
+from corral.model.ids import NodeId
+from corral.model.node import Inventory
+from corral.model.vm import VM
+from corral.scheduler.devices import pick
+from corral.scheduler.fleet import Fleet
+from corral.scheduler.traits import Traits, accelerator_in, cpu_name, machines_in, newest
+
+
+def settle(keeper: FleetKeeper, vm: VM, node: NodeId) -> Platform:
+    """Equal fleets give equal platforms."""
+    hardware, fleet = vm.spec.hardware, keeper.fleet
+    inventory = fleet.inventories.get(node, Inventory())
+    own = fleet.kinds[fleet.kind[fleet.row[node]]]
+    others = [own] if vm.spec.node else _may_run_on(fleet, own)
+    devices, _ = pick(inventory, fleet.held(node), hardware.devices)
+    cpu = inventory.offers.cpu
+    return Platform(
+        machine=hardware.machine or _machine(own, others),
+        cpu=_baseline(keeper, cpu, others) if cpu and hardware.cpu_model == "auto" else None,
+        host_cpu=cpu_name(cpu) if hardware.cpu_model == "host" else "",
+        devices=devices,
+    )
+
+
+def _may_run_on(fleet: Fleet, own: Traits) -> list[Traits]:
+    """Kinds of nodes, not nodes: there are few of them."""
+    kinds = [fleet.kinds[n] for n in np.unique(fleet.kind[: fleet.size][fleet.present[: fleet.size]])]
+    return [kind for kind in kinds if accelerator_in(kind) == accelerator_in(own)]
+
+
+def _machine(own: Traits, others: list[Traits]) -> str:
+    """The newest one in common; the node's own newest where there is none."""
+    known = [machines for kind in others if (machines := machines_in(kind))]
+    common = frozenset.intersection(*known) if known else frozenset()
+    return newest(common) or newest(machines_in(own))
+
+
+def _baseline(keeper: FleetKeeper, cpu: GuestCpu, others: list[Traits]) -> GuestCpu:
+    names = {word.removeprefix("cpu:") for kind in others for word in kind if word.startswith("cpu:")}
+    hosts = (keeper.fleet.cpus[name] for name in names if name in keeper.fleet.cpus)
+    return keeper.cpus.baseline(frozenset(h for h in hosts if h.vendor == cpu.vendor)) or cpu
