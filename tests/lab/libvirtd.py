@@ -33,6 +33,7 @@ for pair in run:/run/libvirt lib:/var/lib/libvirt etc:/etc/libvirt log:/var/log/
   mkdir -p ${{pair#*:}}; mount --bind {root}/${{pair%%:*}} ${{pair#*:}}
 done
 mkdir -p /var/cache/libvirt; mount --bind {cache} /var/cache/libvirt
+mkdir -p /etc/qemu/firmware; mount --bind {root}/firmware /etc/qemu/firmware
 virtlogd -d -p {root}/virtlogd.pid
 echo $$ > {root}/holder.pid
 exec python3 {root}/holder.py libvirtd -l -d -p {root}/libvirtd.pid
@@ -117,7 +118,7 @@ class Host:
         return run("nsenter", "-t", str(holder), "-m", "-n", "-u", *words)
 
     def start(self) -> None:
-        for folder in ("run", "lib", "etc", "log/qemu"):
+        for folder in ("run", "lib", "etc", "log/qemu", "firmware"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         self.cache.mkdir(exist_ok=True)
         (self.root / "etc/qemu.conf").write_text(QEMU_CONF)

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 
 from corral.cli.parts.columns import address, vm_phase
 from corral.cli.parts.lookup import Names
-from corral.cli.parts.machine import choices, disk_words, hardware_details, nic_words, size_words
+from corral.cli.parts.machine import (
+    choices,
+    disk_words,
+    hardware_details,
+    nic_words,
+    offer_details,
+    size_words,
+)
 from corral.cli.parts.words import age, moment, pairs, yes
 from corral.model.units import format_size
 
@@ -84,6 +91,7 @@ def node_details(node: "Node", names: Names) -> Pairs:
             f"{format_size(inventory.memory_bytes)}, {format_size(node.spec.reserve_memory_bytes)} for the host",
         ),
         ("NUMA cells", str(len(inventory.cells)) if inventory.cells else ""),
+        *offer_details(inventory),
         ("GPUs", "\n".join(f"{g.address} {g.vendor}:{g.device}" for g in inventory.gpus)),
         ("Bridges", ", ".join(inventory.bridges)),
         (

@@ -17,6 +17,7 @@ from corral.model.units import MiB, format_size
 
 if TYPE_CHECKING:
     from corral.model.hardware import Hardware, NicLimits
+    from corral.model.node import Inventory, PciDevice
     from corral.model.vm import VM, Disk, Nic, VMSpec
 
 Pairs = Sequence[tuple[str, str]]
@@ -52,6 +53,29 @@ def hardware_details(vm: "VM") -> Pairs:
         ("Watchdog", hardware.watchdog if hardware.watchdog != Watchdog.NONE else ""),
         ("Devices", "\n".join(f"{device.kind} {device.id}" for device in hardware.devices)),
     )
+
+
+def offer_details(inventory: "Inventory") -> Pairs:
+    """What a node has for VMs that not every node has."""
+    offers = inventory.offers
+    pages: dict[int, int] = {}
+    for cell in inventory.cells:
+        for size, count in cell.hugepages.items():
+            pages[int(size)] = pages.get(int(size), 0) + count
+    words = (("TPM", offers.tpm), ("nested virtualisation", offers.nested), ("NIC limits", offers.nic_limits))
+    return (
+        ("Firmware", ", ".join(("bios", *offers.firmware)) if offers.machines else ""),
+        ("Offers", ", ".join(word for word, there in words if there)),
+        ("Guest CPU", offers.cpu.model if offers.cpu else ""),
+        ("Hugepages", ", ".join(f"{count} x {format_size(size)}" for size, count in sorted(pages.items()))),
+        ("PCI devices", "\n".join(_pci(device) for device in inventory.devices)),
+        ("USB devices", "\n".join(f"{d.id} {d.name}".rstrip() for d in inventory.usb)),
+    )
+
+
+def _pci(device: "PciDevice") -> str:
+    id = f"{device.vendor}:{device.device}".replace("0x", "")
+    return f"{device.address} {id} in IOMMU group {device.iommu_group}"
 
 
 def _cpu(vm: "VM") -> str:
