@@ -83,6 +83,8 @@ class Fleet:
             self._network(network)[row] = on.ready
 
     def _see_hardware(self, row: int, node: NodeId, inventory: Inventory) -> None:
+        if self.inventories.get(node) == inventory:
+            return  # most changes of a node are about its pools
         self.inventories[node] = inventory
         traits = traits_of(inventory)
         if traits not in self.kinds:

@@ -33,6 +33,23 @@ EXAMPLES = {
         },
         "labels": {"env": "prod"},
     },
+    "Windows": {
+        "name": "desk-1",
+        "hardware": {"guest": "windows", "graphics": "spice"},
+        "memory": "8GiB",
+        "disks": [{"image": "windows-11", "size": "64GiB", "pool": "shared"}],
+        "nics": [{"network": "lan"}],
+    },
+    "tuned": {
+        "name": "db-1",
+        "cpus": 8,
+        "memory": "32GiB",
+        "hardware": {"firmware": "uefi", "hugepages": "1GiB", "pinning": {"vcpus": ["8-15"], "cells": "1"}},
+        "disks": [
+            {"size": "100GiB", "pool": "shared", "io": "io_uring", "iothread": True, "limits": {"iops": 5000}}
+        ],
+        "nics": [{"network": "lan", "queues": 4, "limits": {"in_mbit": 1000, "out_mbit": 1000}}],
+    },
     "as small as can be": {"name": "tiny", "memory": "128MiB", "running": False},
 }
 
