@@ -70,8 +70,9 @@ class DirectoryStorage:
     async def open_pool(self, pool: PoolAssignment) -> PoolOnNode:
         try:
             lane = self._lane(pool.path)
-            marker = await lane.run(lambda: self._marker(pool), "opening the pool")
-            total, free = await lane.run(lambda: self._open(pool.path), "opening the pool")
+            marker, (total, free) = await lane.run(
+                lambda: (self._marker(pool), self._open(pool.path)), "opening the pool"
+            )
         except CorralError as error:
             return PoolOnNode(trouble=Trouble.of(error))
         return PoolOnNode(

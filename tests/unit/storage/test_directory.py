@@ -319,11 +319,12 @@ async def test_pool_that_hangs_delays_no_other(tmp_path: Path, monkeypatch: pyte
             release.wait(5)
         return real(path)
 
-    monkeypatch.setattr("corral.storage.lane.LOOK_S", 0.2)
+    monkeypatch.setattr("corral.storage.lane.LOOK_S", 0.5)
     monkeypatch.setattr(os, "statvfs", statvfs)
     driver = storage(tmp_path)
     looks = [asyncio.create_task(driver.open_pool(assignment(tmp_path / "dead"))) for _ in range(4)]
-    await stuck.wait()
+    async with asyncio.timeout(10):
+        await stuck.wait()
     assert (await driver.open_pool(assignment(tmp_path / "alive"))).ready
     troubles = [(await look).trouble for look in looks]
     release.set()
