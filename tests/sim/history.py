@@ -331,8 +331,8 @@ class Sim:
         self.users.stopped = True
         storm.cancel()
         await self.calm()
-        await asyncio.gather(*users)
         calm_s = self.loop.now_s
+        await self.answered(users)
         while (left := self.unsettled()) and self.loop.now_s - calm_s < SETTLE_S_MAX:
             await self.clock.sleep(1.0)
         for what in left:
@@ -352,6 +352,15 @@ class Sim:
             virtual_s=self.loop.now_s,
             story=tuple(self.lines),
         )
+
+    async def answered(self, users: Sequence["asyncio.Task[None]"]) -> None:
+        """Every user has got an answer to what it asked last, soon."""
+        done, waiting = await asyncio.wait(users, timeout=SETTLE_S_MAX)
+        for user in waiting:
+            self.violate(f"{user.get_name()} has no answer after {SETTLE_S_MAX:g} s")
+            user.cancel()
+        for user in done:
+            user.result()
 
     async def calm(self) -> None:
         """No new faults; what is broken is mended."""
