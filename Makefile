@@ -54,7 +54,7 @@ bench: setup  ## NAME=api|console|create|twin …: a figure of the README (bench
 	@$(BIN)/python -m bench.$(NAME)
 
 adopt-check: setup  ## DATA=folder: domain XML of any origin through the hands that adopt domains
-	@$(BIN)/python tools/adopt_check.py $(DATA)
+	@$(BIN)/python tools/adopt_check.py "$(DATA)"
 
 demo: setup  ## three nodes, a guest, a live migration; leaves the lab running
 	@$(BIN)/python -m corral.lab.demo

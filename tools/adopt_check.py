@@ -22,9 +22,9 @@ from msgspec.structs import replace
 from corral.hypervisor.interface import DomainWish
 from corral.hypervisor.libvirt.canonical import differences, digest_of, equivalent
 from corral.hypervisor.libvirt.editing import NotEditable, bus_of, edited, marked, unmarked
-from corral.hypervisor.libvirt.reading import Refused, read_domain
+from corral.hypervisor.libvirt.reading import Refused, memory_of, read_domain, size_in
 from corral.hypervisor.libvirt.xmltree import Element, NotXML, Piece, parse, split, text_of
-from corral.model.found import DomainModel
+from corral.model.domain import DomainModel
 from corral.model.ids import NetworkId, VmId, VolumeId
 from corral.model.link import DiskAssignment, NicAssignment
 from corral.model.units import MiB
@@ -138,8 +138,14 @@ def _check_change(
     for line in differences(root, new):
         if not line[2:].startswith(allowed) and line != "+ domain/devices":
             yield f"{what} changed something else: {line}"
-    if what in REVERSIBLE and not equivalent(edited(new, wish), root):
+    if what in REVERSIBLE and not is_odd(root) and not equivalent(edited(new, wish), root):
         yield from (f"{what}, undone: {line}" for line in differences(root, edited(new, wish)))
+
+
+def is_odd(root: Element) -> bool:
+    """Whether it gives the guest more memory than it has: libvirt puts that right by itself, and so do we."""
+    current = root.find("currentMemory")
+    return current is not None and size_in(current, "currentMemory") > memory_of(root)
 
 
 REVERSIBLE: Final = ("more memory", "a new disk", "a new NIC")  # others drop what they do not need any more

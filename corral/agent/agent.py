@@ -15,6 +15,7 @@ from typing import Final
 
 from corral.agent.consoles import bring_console, bring_screenshot
 from corral.agent.facts import FactTaker, HostFigures, ProcFigures
+from corral.agent.found import FoundWatch
 from corral.agent.guests import watch_guests
 from corral.agent.held import Held
 from corral.agent.lanes import Lanes, Tasks
@@ -44,6 +45,7 @@ DIAL_AGAIN_S_MAX: Final = 10.0
 RESYNC_S: Final = 10.0  # in case an event was missed
 OBJECTS_EVERY: Final = 3  # resyncs between looks at pools and networks
 INVENTORY_S: Final = 60.0
+DEFINED: Final = "defined"  # in an event's words: by Corral, or by somebody else
 BUG_PAUSE_S: Final = 30.0  # before a lane that met a bug goes on: the others are not to suffer
 
 
@@ -87,6 +89,7 @@ class Agent:
             self._tasks,
             self._lanes.wake,
         )
+        self._found = FoundWatch(hypervisor, self._reporter, clock, self._vms.handed, self._vms.tell_drifts)
         self._session = Session(
             lambda: hello_of(node, version, self._held),
             self._held,
@@ -109,6 +112,7 @@ class Agent:
                 (self._take_inventory(), "inventory"),
                 (self._sweep(), "sweep"),
                 (watch_guests(self._vms, self._hypervisor, self._clock), "guests"),
+                (self._found.run(), "found"),
             )
         ]
         for key in self._held.assignments:
@@ -160,6 +164,8 @@ class Agent:
                 async for event in self._hypervisor.events():
                     attempt = 0
                     self._lanes.wake(event.vm)
+                    if DEFINED in event.what:
+                        self._vms.handed.set()
             except CorralError as error:
                 log.warning("hypervisor: %s", error.message)
             await self._clock.sleep(backoff_s(attempt, self._clock, most_s=2.0))

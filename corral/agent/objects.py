@@ -312,7 +312,9 @@ class Objects:
         if isinstance(own, VolumeAssignment):
             return own.wanted and self._ready.get(disk.volume) == replace(own, made=False)
         pool_path = str(PurePosixPath(disk.path).parent.parent)  # made elsewhere: is it visible here?
-        probe = VolumeAssignment(volume=disk.volume, pool=PoolId(""), pool_path=pool_path, size_bytes=0)
+        probe = VolumeAssignment(
+            volume=disk.volume, pool=PoolId(""), pool_path=pool_path, path=disk.path, size_bytes=0
+        )
         seen = await within(CALL_S, f"looking for {disk.volume}", self._storage.see_volume(probe))
         return seen.state is ObjectState.READY
 

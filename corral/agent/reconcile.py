@@ -89,6 +89,16 @@ class Remember(Struct, frozen=True):
     note: LocalVm
 
 
+class Adopt(Struct, frozen=True):
+    """Mark the domain that is there already, then note this on disk."""
+
+    note: LocalVm
+
+
+class Release(Struct, frozen=True):
+    """Take the mark off the domain, and leave it as it is."""
+
+
 class Define(Struct, frozen=True):
     pass
 
@@ -140,6 +150,8 @@ Step = (
     | Wait
     | LookAtGround
     | Remember
+    | Adopt
+    | Release
     | Define
     | Start
     | Shutdown
@@ -164,7 +176,7 @@ def plan(vm: VmAssignment, seen: Seen) -> Step:
         case VmRole.TARGET:
             return _as_target(vm, seen)
         case VmRole.NONE:
-            return _as_nobody(seen)
+            return _as_nobody(vm, seen)
 
 
 def starts_again(policy: RestartPolicy, reason: StopReason) -> bool:
@@ -181,6 +193,8 @@ def starts_again(policy: RestartPolicy, reason: StopReason) -> bool:
 
 def _as_owner(vm: VmAssignment, seen: Seen) -> Step:
     domain, note = seen.domain, seen.note
+    if vm.adopt and note is None:
+        return _take_over(vm, seen)
     if note and note.sent_away:
         return _back_from_migration(vm, seen, note)
     if domain and domain.state is DomainState.INCOMING:
@@ -192,6 +206,12 @@ def _as_owner(vm: VmAssignment, seen: Seen) -> Step:
     if domain and domain.state in RAN:
         return _while_running(vm, seen, domain)
     return _run(vm, seen) if vm.running else _keep_stopped(vm, seen)
+
+
+def _take_over(vm: VmAssignment, seen: Seen) -> Step:
+    """A domain that was there before: its guest stays as it is. If it has stopped since, its policy decides."""
+    note = LocalVm(boot=vm.boot, ran=vm.running, started_at=seen.now_s if vm.running else 0.0)
+    return Adopt(note) if seen.domain is None else Remember(note)
 
 
 def _back_from_migration(vm: VmAssignment, seen: Seen, note: LocalVm) -> Step:
@@ -375,9 +395,11 @@ def _as_target(vm: VmAssignment, seen: Seen) -> Step:
 # ---- nobody
 
 
-def _as_nobody(seen: Seen) -> Step:
+def _as_nobody(vm: VmAssignment, seen: Seen) -> Step:
     if seen.domain is None:
         if seen.moving:
             return Wait(MOVING_LOOK_S, "stopping")  # a call that may still bring it back
         return Rest() if seen.clean else Forget()
+    if vm.keep:
+        return Release()
     return Undefine() if seen.domain.state is DomainState.STOPPED else Destroy()

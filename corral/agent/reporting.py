@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from corral.model.found import FoundAll, FoundReport
 from corral.model.link import Report, digest
 from corral.model.node import Inventory, NetworkOnNode, PoolOnNode
 from corral.model.resource import Trouble
@@ -53,6 +54,11 @@ class Reporter:
 
     def get(self, field: str, key: str) -> Struct | None:
         return self.parts.get(f"{field}/{key}")
+
+    def keys(self, field: str) -> set[str]:
+        """Keys of the parts of this field."""
+        start = f"{field}/"
+        return {key.removeprefix(start) for key in self.parts if key.startswith(start)}
 
     def resume(self, reported: Mapping[str, str]) -> None:
         """A new stream begins; this is what the server holds."""
@@ -105,6 +111,8 @@ def _report(seq: int, parts: Mapping[str, Struct]) -> Report:
         volumes=_of(parts, "volumes", ObjectReport),
         images=_of(parts, "images", ObjectReport),
         vms=_of(parts, "vms", VMReport),
+        found=_of(parts, "found", FoundReport),
+        found_all=next(iter(_of(parts, "found_all", FoundAll).values()), None),
     )
 
 

@@ -11,7 +11,7 @@ Start here     VmLanes.step()
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +39,7 @@ from corral.hypervisor.interface import (
     MigrationCancelled,
     MigrationProgress,
 )
+from corral.model.domain import Drift
 from corral.model.ids import VmId
 from corral.model.link import VmAssignment, VmRole
 from corral.model.resource import Trouble
@@ -67,6 +68,7 @@ class Lane:
     vm: VmAssignment | None = None  # that the rest is about
     domain: Domain | None = None  # as last seen
     guest: Guest = SILENT
+    drift: Drift | None = None  # of its definition, as last compared
     guest_due_s: float = 0.0  # monotonic; when to ask it next
     ran_since_s: float = 0.0  # monotonic; first seen running
     ground: r.Ground | None = None
@@ -108,6 +110,7 @@ class VmLanes:
         self._tasks, self._wake = tasks, wake
         self.lanes: dict[str, Lane] = {}
         self._snapshots = SnapshotLane(held, hypervisor, clock, tasks, wake)
+        self.handed = asyncio.Event()  # a domain was taken over or handed back
         self.runs = asyncio.Event()  # a VM was seen to run that did not: its guest is to be asked
 
     async def step(self, key: str) -> float | None:
@@ -144,6 +147,14 @@ class VmLanes:
         if guest != lane.guest and isinstance(report, VMReport) and report.state is DomainState.RUNNING:
             lane.guest = guest
             self._reporter.put("vms", key, replace(report, guest=guest))
+
+    def tell_drifts(self, drifts: Mapping[VmId, Drift]) -> None:
+        """All differences between VMs and their definitions, as of a look that began after any define."""
+        for key, lane in self.lanes.items():
+            lane.drift = drifts.get(VmId(key))
+            report = self._reporter.get("vms", key)
+            if isinstance(report, VMReport) and report.generation:
+                self._reporter.put("vms", key, replace(report, drift=lane.drift))
 
     # ---- look
 
@@ -262,7 +273,8 @@ class VmLanes:
                 lane.result = _with_figures(result, lane.figures)
             case r.Forget():
                 await within(CALL_S, "removing what is left of the domain", self._hypervisor.forget(vm.vm))
-                await within(CALL_S, "deleting the seed", self._storage.delete_seed(vm.vm))
+                if not vm.keep:  # a domain that is handed back may have its seed as a disk
+                    await within(CALL_S, "deleting the seed", self._storage.delete_seed(vm.vm))
                 await self._held.note(vm.vm, None)
                 self.lanes[vm.vm] = Lane(vm=vm, clean=True)
             case s.LookAtSnapshots() | s.TakeSnapshot() | s.DropSnapshot() | s.Revert():
@@ -280,6 +292,8 @@ class VmLanes:
                 await within(
                     CALL_S, "defining the domain", hypervisor.define(wish_of(vm, lane.ground.seed_path))
                 )
+                if vm.settles or lane.drift:
+                    self.handed.set()  # whether a drift is settled is to be told
             case r.Start(note):
                 await self._start(vm, note)
                 lane.ground = None
@@ -288,6 +302,15 @@ class VmLanes:
                 await within(CALL_S, "asking the guest to shut down", hypervisor.shutdown(vm.vm))
             case r.Destroy():
                 await within(CALL_S, "ending the domain", hypervisor.destroy(vm.vm))
+            case r.Adopt(note):
+                adopting = hypervisor.adopt(wish_of(vm, ""), running=vm.running)
+                await within(CALL_S, "adopting the domain", adopting)
+                await self._held.note(vm.vm, note)
+                self.handed.set()
+            case r.Release():
+                releasing = hypervisor.release(vm.vm, autostart=vm.autostart)
+                await within(CALL_S, "releasing the domain", releasing)
+                self.handed.set()
             case r.Undefine():
                 await within(CALL_S, "undefining the domain", hypervisor.undefine(vm.vm))
             case r.Prepare():
@@ -299,8 +322,13 @@ class VmLanes:
                 raise AssertionError(f"{step} is not a call")
 
     async def _look_at_ground(self, vm: VmAssignment) -> r.Ground:
-        seed_path = await within(CALL_S, "making the seed", self._storage.make_seed(vm.vm, seed_files(vm)))
-        return r.Ground(seed_path, await self._objects.missing(vm))
+        return r.Ground(await self._seed(vm), await self._objects.missing(vm))
+
+    async def _seed(self, vm: VmAssignment) -> str:
+        """Where its seed is; an adopted VM has none of Corral's."""
+        if vm.adopted:
+            return ""
+        return await within(CALL_S, "making the seed", self._storage.make_seed(vm.vm, seed_files(vm)))
 
     async def _remember(self, vm: VmAssignment, lane: Lane, note: LocalVm) -> None:
         await self._held.note(vm.vm, note)
@@ -329,7 +357,7 @@ class VmLanes:
         return replace(note, load="")
 
     async def _migrate(self, vm: VmAssignment, lane: Lane, note: LocalVm) -> None:
-        seed_path = await within(CALL_S, "making the seed", self._storage.make_seed(vm.vm, seed_files(vm)))
+        seed_path = await self._seed(vm)
         await self._held.note(vm.vm, note)
         lane.result = lane.figures = lane.move_error = None
         lane.move_cancelled, lane.progress = False, 0.0
@@ -362,6 +390,8 @@ def wish_of(vm: VmAssignment, seed_path: str) -> DomainWish:
         disks=vm.disks,
         nics=vm.nics,
         seed_path=seed_path,
+        base_xml=vm.base_xml,
+        settles=vm.settles,
     )
 
 
@@ -384,6 +414,7 @@ def _report(vm: VmAssignment, lane: Lane, seen: r.Seen, step: r.Step, trouble: T
         migration=_migration_report(vm, lane, seen),
         trouble=trouble,
         restarts=note.restarts,
+        drift=lane.drift if domain else None,
         snapshots={
             wish.snapshot: seen.snapshots[wish.snapshot]
             for wish in vm.snapshots
@@ -403,6 +434,10 @@ def _words(step: r.Step) -> str:
             return "starting"
         case r.Shutdown() | r.Destroy():
             return "stopping"
+        case r.Adopt():
+            return "adopting"
+        case r.Release():
+            return "releasing"
         case r.Undefine() | r.Forget():
             return "removing"
         case r.Prepare():

@@ -61,7 +61,8 @@ def show(node: NodeName, output: OutputOption = Output.TABLE) -> None:
 
     with connect() as client:
         found = client.nodes.get(node)
-        show_one(found, lambda: node_details(found, Names(client)), output)
+        others = client.found.list(node=found.id) if output not in (Output.JSON, Output.YAML) else []
+        show_one(found, lambda: node_details(found, Names(client), others), output)
 
 
 @commands.command()

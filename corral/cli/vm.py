@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corral.cli._copies import clone
+from corral.cli.parts import adoption
 from corral.cli.parts.following import finish
 from corral.cli.parts.hardware import (
     CpuModelOption,
@@ -305,13 +306,17 @@ def restart(
 def delete(
     vms: VmNames,
     keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="Keep the disks made for it.")] = False,
+    erase: Annotated[
+        bool,
+        typer.Option("--erase", help="Delete also files of an adopted VM that were there before Corral."),
+    ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
     wait: WaitOption = None,
     timeout: TimeoutOption = "",
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Delete VMs, and the volumes made for them.
+    """Delete VMs, and the volumes made for them. Files of adopted VMs stay unless --erase is given.
 
     Example: corral vm delete web --keep-volumes
     """
@@ -319,7 +324,7 @@ def delete(
     sure(f"Delete {', '.join(vms)}, {what}?", yes or dry_run)
     with connect() as client:
         nouns = client.vms.having(dry_run=dry_run)
-        asked = [nouns.delete(vm, keep_volumes=keep_volumes) for vm in vms]
+        asked = [nouns.delete(vm, keep_volumes=keep_volumes, erase=erase) for vm in vms]
         finish(client, asked, output, wait=wait, timeout=timeout, dry_run=dry_run)
 
 
@@ -475,3 +480,6 @@ def screenshot(
 
 
 commands.command()(clone)
+
+
+adoption.add_to(commands)

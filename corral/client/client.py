@@ -24,6 +24,7 @@ from corral.client.findings import Finding, Findings
 from corral.client.manifests import Manifests
 from corral.client.nouns import (
     Events,
+    FoundDomains,
     Images,
     Networks,
     Nodes,
@@ -61,6 +62,7 @@ class Client:
         self.connection = Connection(url, token, ca, timeout_s=timeout_s, retry_s=retry_s)
         self.nodes = Nodes(self.connection)
         self.vms = VMs(self.connection)
+        self.found = FoundDomains(self.connection)
         self.volumes = Volumes(self.connection)
         self.snapshots = Snapshots(self.connection)
         self.images = Images(self.connection)

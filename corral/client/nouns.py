@@ -22,6 +22,7 @@ from corral.client.watch import Change, ended, wait, watch
 from corral.errors import Invalid, NotFound, PreconditionFailed
 from corral.model.console import ConsoleTicket
 from corral.model.event import Event
+from corral.model.found import FoundDomain
 from corral.model.image import Image
 from corral.model.network import Network
 from corral.model.node import Node
@@ -219,9 +220,18 @@ class VMs(Noun[VM]):
         """Create a VM that begins as a copy of this one: full, snapshot, running, pool, node, labels."""
         return self._change("POST", f"{_quoted(name)}/clone", {"name": new, **fields})
 
-    def delete(self, name: str, *, keep_volumes: bool = False) -> Operation:
-        query = {"keep_volumes": "true" if keep_volumes else ""}
+    def delete(self, name: str, *, keep_volumes: bool = False, erase: bool = False) -> Operation:
+        """erase: files of an adopted VM go too."""
+        query = {"keep_volumes": "true" if keep_volumes else "", "erase": "true" if erase else ""}
         return self._change("DELETE", _quoted(name), query=query)
+
+    def settle(self, name: str, how: str, digest: str = "") -> Operation:
+        """What somebody else changed in its definition: "accept" it or "revert" it, if it is still the one seen."""
+        return self._change("POST", f"{_quoted(name)}/drift", {"settle": how, "digest": digest})
+
+    def release(self, name: str) -> Operation:
+        """Hand it back: its domain goes on without Corral, all files stay."""
+        return self._change("POST", f"{_quoted(name)}/release")
 
 
 class Volumes(Noun[Volume]):
@@ -299,6 +309,33 @@ class Ports(Noun[Port]):
 
 class Profiles(Noun[VMProfile]):
     kind = VMProfile
+
+
+class Adoption(msgspec.Struct, frozen=True, kw_only=True):
+    """What an adoption makes of a domain."""
+
+    domain: str
+    node: str
+    vm: VM
+    volumes: tuple[Volume, ...] = ()
+    ports: tuple[Port, ...] = ()
+    networks: tuple[Network, ...] = ()  # new ones, for bridges that had none
+    kept: tuple[str, ...] = ()  # what Corral does not model and gives back on each define
+
+
+class FoundDomains(Noun[FoundDomain]):
+    """Domains on nodes that Corral does not manage. Lists leave their XML out."""
+
+    kind = FoundDomain
+
+    def adopt(self, name: str, *, vm: str = "", labels: Mapping[str, str] | None = None) -> Operation:
+        """Make a VM of it, called `vm`; its guest runs on untouched."""
+        return self._change("POST", f"{_quoted(name)}/adopt", {"name": vm, "labels": dict(labels or {})})
+
+    def preview(self, name: str, *, vm: str = "") -> Adoption:
+        """What an adoption would make of it. raises the error that stands in its way"""
+        answer = self.having()._send("POST", f"{_quoted(name)}/preview", {"name": vm})
+        return decoded(answer, Adoption)
 
 
 class Events(Noun[Event]):

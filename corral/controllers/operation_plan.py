@@ -39,6 +39,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     failing_since: float | None = None  # Unix time; a trouble that may pass by itself
 
 
+GOING = (Verb.DELETE, Verb.RELEASE)  # they end when the target is gone
 DONE = Verdict(state=OperationState.SUCCEEDED, progress=1.0)
 CANCELLED = Verdict(state=OperationState.CANCELLED)
 
@@ -62,7 +63,7 @@ def looks_again_s(op: Operation, status: OperationStatus, target: Resource | Non
 def _verdict(op: Operation, target: Resource | None, nodes: tuple[Node, ...]) -> Verdict:
     if target is None:
         return _target_gone(op)
-    if target.deleting and op.spec.verb is not Verb.DELETE:
+    if target.deleting and op.spec.verb not in GOING:
         return (
             Verdict(step="undo", waiting_for="its deletion")
             if op.spec.cancel
@@ -85,7 +86,7 @@ def _verdict(op: Operation, target: Resource | None, nodes: tuple[Node, ...]) ->
 
 
 def _target_gone(op: Operation) -> Verdict:
-    if op.spec.verb is Verb.DELETE:
+    if op.spec.verb in GOING:
         return DONE
     return CANCELLED if op.spec.cancel else _superseded("it was deleted")
 
@@ -207,6 +208,46 @@ def _delete(op: Operation, vm: VM) -> Verdict:
     )
 
 
+def _adopt(op: Operation, vm: VM) -> Verdict:
+    """Ends when the domain carries the VM's mark."""
+    report = vm.report
+    if report is not None and report.generation > 0:
+        return DONE
+    trouble = report.trouble if report else None
+    if trouble is not None and trouble.code == "adoption.failed":  # it does not pass by itself
+        return Verdict(state=OperationState.FAILED, step="take the domain over", error=trouble)
+    return Verdict(
+        step="take the domain over",
+        progress=0.3,
+        waiting_for=vm.status.trouble.message if vm.status.trouble else "its node",
+        error=trouble,
+        failing_since=trouble.since if trouble else None,
+    )
+
+
+def _settle(op: Operation, vm: VM) -> Verdict:
+    """Ends when the definition in place is the VM's, and no drift of it is told any more."""
+    report = vm.report
+    if report is not None and report.generation >= op.spec.generation and report.drift is None:
+        return DONE
+    if report is not None and report.drift is not None and report.drift.digest != vm.spec.settles:
+        return _superseded("the definition was changed once more meanwhile")
+    trouble = report.trouble if report else None
+    return Verdict(
+        step="define", progress=0.5, waiting_for=trouble.message if trouble else "its node",
+        error=trouble, failing_since=trouble.since if trouble else None,
+    )  # fmt: skip
+
+
+def _release(op: Operation, vm: VM) -> Verdict:
+    if not vm.spec.released:
+        return _superseded("it was deleted")
+    trouble = vm.status.trouble
+    return Verdict(
+        step="hand the domain back", progress=0.3, waiting_for=trouble.message if trouble else "its node"
+    )
+
+
 _VM_VERBS: dict[Verb, Callable[[Operation, VM], Verdict]] = {
     Verb.CREATE: _start,
     Verb.START: _start,
@@ -216,6 +257,9 @@ _VM_VERBS: dict[Verb, Callable[[Operation, VM], Verdict]] = {
     Verb.REVERT: _revert,
     Verb.UPDATE: _update,
     Verb.DELETE: _delete,
+    Verb.ADOPT: _adopt,
+    Verb.RELEASE: _release,
+    Verb.SETTLE: _settle,
 }
 
 

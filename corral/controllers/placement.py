@@ -74,6 +74,8 @@ def _pools(volumes: Sequence[Volume]) -> Mapping[str, int]:
     """Bytes of volumes that are still to be made, by pool."""
     room: dict[str, int] = {}
     for volume in volumes:
+        if volume.spec.file:
+            continue
         new = 0 if volume.status.report else volume.spec.size_bytes
         room[volume.spec.pool] = room.get(volume.spec.pool, 0) + new
     return room
@@ -87,6 +89,8 @@ def _near(mirror: Mirror, volumes: Sequence[Volume]) -> frozenset[NodeId] | None
 
 def _tied_to(mirror: Mirror, volume: Volume) -> NodeId | None:
     """The one node that sees it, or that can make it."""
+    if file := volume.spec.file:
+        return None if file.shared else volume.status.node
     pool = mirror.get(volume.pool)
     if not isinstance(pool, StoragePool) or pool.spec.shared:
         return None

@@ -16,6 +16,7 @@ from corral.controllers.desk import new_event
 from corral.controllers.snapshot import snapshots_as_reported
 from corral.controllers.vm_plan import plan_vm, seen_of
 from corral.controllers.volume import plan_volume
+from corral.model.found import FoundDomain
 from corral.model.resource import Resource
 from corral.model.vm import VM
 from corral.model.volume import Volume
@@ -32,6 +33,8 @@ def settled(mirror: Mirror, changed: Iterable[Resource], clock: Clock) -> Iterat
             case Volume() as volume:
                 plan = plan_volume(volume, node=None, node_gone=False, now_s=clock.now_s())
                 yield volume.having(status=plan.status)
+            case FoundDomain() as found if not found.revision:
+                yield found.having(created_at=clock.now_s())
             case _:
                 yield resource
 

@@ -25,6 +25,7 @@ from corral.model.ids import NodeId, VmId
 from corral.model.image import Image, ImageCopy
 from corral.model.network import Network
 from corral.model.node import Node
+from corral.model.operation import Operation
 from corral.model.pool import StoragePool
 from corral.model.port import Port
 from corral.model.resource import Resource
@@ -36,6 +37,8 @@ from corral.scheduler.placement import Decision, place, why_not
 from corral.store.interface import Change, ChangeVerb, Put, Remove, Write
 from corral.store.mirror import Mirror
 
+ADOPTION_FAILED = "adoption.failed"  # the code of hypervisor.AdoptionFailed
+UNDO_LOOK_S = 0.5  # how often an adoption that failed is looked at until its operation has ended
 RETRY_PLACING_S = 5.0  # room may come from facts that are no change of a node
 WORKERS = (
     6  # few, so that what waits, waits here and not in front of requests; placements take no await in between
@@ -83,6 +86,8 @@ class VmController(Seat):
         vm = self.mirror.get(key)
         if not isinstance(vm, VM):
             return None
+        if adoption_failed(vm):
+            return await self._undo_adoption(vm)
         target = self._target(vm) if wants_target(vm) else None
         plan = plan_vm(vm, seen_of(self.mirror, vm, self.clock.now_s(), target))
         if plan.place:
@@ -162,8 +167,32 @@ class VmController(Seat):
         event = self.desk.event(vm, "placed", why)
         await self._claimed(placed, self.desk.replace(placed, *volumes, *images, events=[event]))
 
+    async def _undo_adoption(self, vm: VM) -> float | None:
+        """Nothing was taken over, so nothing stays: once its operation has said why."""
+        if any(not op.ended for op in self.mirror.select(Operation, "target", vm.id)):
+            return UNDO_LOOK_S
+        spec = msgspec.structs.replace(vm.spec, released=True)
+        gone = vm.having(spec=spec, deleted_at=self.clock.now_s(), generation=vm.generation + 1)
+        await self.desk.replace(gone)
+        return None
+
+    async def _let_go(self, vm: VM) -> None:
+        """Its domain goes on without Corral: all records go, all files stay."""
+        volumes = [v for d in vm.spec.disks if isinstance(v := self.mirror.get(d.volume), Volume)]
+        own = self.mirror.select(Volume, "vm", vm.id)
+        gone: dict[str, Resource] = {
+            r.id: r for r in (vm, *volumes, *own, *self.mirror.select(Port, "vm", vm.id))
+        }
+        gone |= {r.id: r for r in self.mirror.select(Snapshot, "vm", vm.id)}
+        event = self.desk.event(vm, "released", f"{vm.name}: released, its domain goes on without Corral")
+        writes: list[Write] = [Put(event), *(Remove(id) for id in gone)]
+        await self.desk.commit(writes, {r.id: r.revision for r in gone.values()})
+
     async def _clear(self, vm: VM, plan: VmPlan) -> float | None:
         """No node has anything of the VM any more: its volumes go, then its record and ports."""
+        if vm.spec.released:
+            await self._let_go(vm)
+            return None
         left = [v for v in self.mirror.select(Volume, "vm", vm.id) if not v.deleting]
         volumes = [v for v in left if not copies_of(v, self.mirror)]
         if left and not volumes:
@@ -193,6 +222,19 @@ def _without_forwards(network: Resource | None, vm: VM) -> Network | None:
     left = tuple(way for way in network.spec.forwards if way.vm != vm.id)
     spec = msgspec.structs.replace(network.spec, forwards=left)
     return network.having(spec=spec, generation=network.generation + 1)
+
+
+def adoption_failed(vm: VM) -> bool:
+    """Whether its node could not take the domain over: it is gone, or another's."""
+    report = vm.report
+    return (
+        0 < vm.spec.adoption == vm.status.stint
+        and not vm.deleting
+        and report is not None
+        and report.generation == 0
+        and report.trouble is not None
+        and report.trouble.code == ADOPTION_FAILED
+    )
 
 
 def on_node(status: VolumeStatus, node: NodeId, now_s: float) -> VolumeStatus:

@@ -34,6 +34,7 @@ def plan_volume(volume: Volume, *, node: NodeId | None, node_gone: bool, now_s: 
     if volume.deleting:
         report = status.report
         gone = status.node is None or node_gone
+        gone |= volume.spec.file is not None and not volume.spec.erase  # it stays, as it was before Corral
         gone |= report is not None and report.state is ObjectState.ABSENT and not report.wanted
         trouble = report.trouble if report else None
         return VolumePlan(status=_to(status, VolumePhase.DELETING, trouble, now_s), remove=gone)

@@ -16,6 +16,8 @@ from msgspec import Struct
 
 from corral.errors import CorralError
 from corral.model.console import ConsoleKind
+from corral.model.domain import Drift
+from corral.model.found import FoundReport
 from corral.model.hardware import Hardware, Platform
 from corral.model.ids import VmId
 from corral.model.link import DiskAssignment, NicAssignment, SnapshotAssignment
@@ -86,6 +88,13 @@ class HardwareLacking(CorralError):
     retryable = True  # a package may be installed meanwhile
 
 
+class AdoptionFailed(CorralError):
+    """The domain can't be taken over: it is gone, another Corral's, or not as it was found."""
+
+    code = "adoption.failed"
+    status = 409
+
+
 class DomainWish(Struct, frozen=True, kw_only=True):
     """A VM as it shall be defined."""
 
@@ -99,6 +108,8 @@ class DomainWish(Struct, frozen=True, kw_only=True):
     disks: tuple[DiskAssignment, ...] = ()
     nics: tuple[NicAssignment, ...] = ()
     seed_path: str = ""  # NoCloud ISO; empty: none
+    base_xml: str = ""  # its own definition, to be edited only where the wish differs; empty: Corral's own
+    settles: str = ""  # Drift.digest: this change of the definition may be overwritten, and no other
 
 
 class Domain(Struct, frozen=True, kw_only=True):
@@ -178,8 +189,27 @@ class Hypervisor(Protocol):
     async def look(self) -> Mapping[VmId, Domain]:
         """All domains that are Corral's, as they are now."""
 
+    async def found(self) -> Mapping[str, FoundReport]:
+        """By UUID: domains that are not Corral's. Nothing of them is touched."""
+
+    async def adopt(self, wish: DomainWish, *, running: bool) -> None:
+        """Make the domain with the VM's UUID Corral's. Its guest and its definition stay as they are.
+
+        raises  AdoptionFailed: no such domain, another Corral's, or it runs and `running` says that it did not
+        """
+
+    async def drifts(self) -> Mapping[VmId, Drift]:
+        """What was changed in definitions behind Corral's back; VMs without a drift are left out."""
+
+    async def release(self, vm: VmId, *, autostart: bool) -> None:
+        """Let the domain go on without Corral, started with the host or not. No error when there is none."""
+
     async def define(self, wish: DomainWish) -> None:
-        """Define it, or define it anew. A running domain keeps running; what differs applies at its next start."""
+        """Define it, or define it anew. A running domain keeps running; what differs applies at its next start.
+
+        A definition that somebody else has changed since stays as it is, unless the wish settles that drift; the
+        domain then has the wish's generation all the same.
+        """
 
     async def start(self, vm: VmId) -> None:
         """Start the defined domain; no error when it runs."""

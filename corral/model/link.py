@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from corral.model.console import ConsoleKind
+from corral.model.found import FoundAll, FoundReport
 from corral.model.hardware import Bus, DiskTuning, Hardware, NicLimits, NicModel, Platform
 from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, SnapshotId, VmId, VolumeId
 from corral.model.network import Segment, Subnet, tap_name
@@ -71,6 +72,7 @@ class VolumeAssignment(Struct, frozen=True, kw_only=True, tag="volume"):
     size_bytes: int
     image: ImageSource | None = None
     source: CopySource | None = None  # begins as a copy of it: of all of it, or of what lies over the image
+    path: str = ""  # of its file, where that was there before Corral: it is never made
     made: bool = False  # it was there before: if it is not now, say so instead of making it anew
     wanted: bool = True
     wipe: bool = False  # overwrite it before it is deleted
@@ -164,6 +166,12 @@ class VmAssignment(Struct, frozen=True, kw_only=True, tag="vm"):
     migrate: MigrateAssignment | None = None
     snapshots: tuple[SnapshotAssignment, ...] = ()  # owner: to take or to drop; others are left alone
     revert: RevertAssignment | None = None  # owner: not carried out yet, as far as the server knows
+    base_xml: str = ""  # VMSpec.base_xml
+    settles: str = ""  # VMSpec.settles
+    adopt: bool = False  # its domain is there, without Corral's mark: mark it
+    keep: bool = False  # with role NONE: take the mark off, and leave all else as it is
+    autostart: bool = False  # with keep: libvirtd is to start it with the host
+    adopted: bool = False  # its domain was there before Corral: what it boots with is its own
 
     @property
     def key(self) -> str:
@@ -266,6 +274,8 @@ class Report(Struct, frozen=True, kw_only=True, tag="report"):
     volumes: dict[str, ObjectReport] = {}
     images: dict[str, ObjectReport] = {}  # by ImageAssignment.key
     vms: dict[str, VMReport] = {}
+    found: dict[str, FoundReport] = {}  # by UUID: domains that are not Corral's
+    found_all: FoundAll | None = None
 
 
 class Facts(Struct, frozen=True, kw_only=True, tag="facts"):
@@ -364,6 +374,8 @@ def report_digests(report: Report) -> dict[str, str]:
     parts: dict[str, Struct] = {}
     if report.inventory is not None:
         parts["inventory/"] = report.inventory
-    for field in ("pools", "networks", "volumes", "images", "vms"):
+    if report.found_all is not None:
+        parts["found_all/"] = report.found_all
+    for field in ("pools", "networks", "volumes", "images", "vms", "found"):
         parts |= {f"{field}/{key}": part for key, part in getattr(report, field).items()}
     return {key: digest(part) for key, part in parts.items()}

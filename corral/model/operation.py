@@ -35,6 +35,9 @@ class Verb(StrEnum):
     MIGRATE = "migrate"
     REVERT = "revert"
     DELETE = "delete"
+    ADOPT = "adopt"
+    RELEASE = "release"
+    SETTLE = "settle"
 
 
 class Step(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from typing import ClassVar, Final
 
 from msgspec import Struct
 
+from corral.model.domain import Drift
 from corral.model.hardware import Bus, DiskTuning, Hardware, NicLimits, NicModel, Platform
 from corral.model.ids import NetworkId, NodeId, SnapshotId, VolumeId
 from corral.model.resource import Resource, Trouble
@@ -128,6 +129,13 @@ class VMSpec(Struct, frozen=True, kw_only=True):
     migration: MigrationWish | None = None
     snapshot: SnapshotId | None = None  # that its disks stand on: the newest, or the one it was reverted to
     revert: RevertWish | None = None
+    base_xml: str = (
+        ""  # its domain's own definition, kept but for what the spec says; empty: Corral builds it
+    )
+    adoption: int = 0  # VMStatus.stint in which its node takes its domain over; 0: Corral made it
+    autostart: bool = False  # libvirtd started its domain with the host, and will again once it is released
+    settles: str = ""  # Drift.digest that a user settled: that one may be overwritten
+    released: bool = False  # when it goes, its domain stays, without Corral
 
 
 class Guest(Struct, frozen=True, kw_only=True):
@@ -164,6 +172,7 @@ class VMReport(Struct, frozen=True, kw_only=True):
     migration: MigrationReport | None = None
     trouble: Trouble | None = None  # of the last step, None when it went well
     restarts: int = 0  # by restart policy, since the last boot
+    drift: Drift | None = None  # what somebody else changed in the domain's definition
     snapshots: dict[str, SnapshotReport] = {}  # by SnapshotId; those of the assignment
     revert: RevertReport | None = None
 

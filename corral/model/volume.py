@@ -66,12 +66,22 @@ class Trash(Struct, frozen=True, kw_only=True):
     until: float  # then it goes for good
 
 
+class FoundFile(Struct, frozen=True, kw_only=True):
+    """A file that was there before Corral."""
+
+    path: str
+    format: str = "qcow2"
+    shared: bool = False  # other nodes see it too
+
+
 class VolumeSpec(Struct, frozen=True, kw_only=True):
     pool: PoolId
     size_bytes: int  # as the guest sees it
     image: ImageId | None = None  # thin on top of this image; None: empty
     source: VolumeSource | None = None  # begins as a copy of it; with an image: only what lies over the image
     node: NodeId | None = None  # make it here; None: where its VM is placed, or the scheduler says
+    file: FoundFile | None = None  # lives in this file; `pool` then is where that lies, or empty
+    erase: bool = False  # when it goes, a found file goes too
     vm: VmId | None = None  # goes with this VM when it is deleted without --keep-volumes
     trash: Trash | None = None  # in the trash; no VM can have it there
     wipe: bool = False  # overwrite it before it goes

@@ -9,6 +9,7 @@ Start here     assignment()
 """
 
 from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
 
 import msgspec
 
@@ -42,7 +43,7 @@ from corral.model.pool import StoragePool
 from corral.model.port import Port as PortResource
 from corral.model.snapshot import Snapshot, SnapshotPhase
 from corral.model.vm import VM, Disk, MigrationStage, Nic
-from corral.model.volume import Volume
+from corral.model.volume import FoundFile, Volume
 from corral.storage.interface import volume_path
 from corral.store.interface import Change
 from corral.store.mirror import Mirror
@@ -161,6 +162,8 @@ def _vm(mirror: Mirror, node: NodeId, vm: VM) -> VmAssignment | None:
             generation=vm.generation,
             stint=vm.status.stint,
             running=False,
+            keep=vm.spec.released and node == vm.status.node,
+            autostart=vm.spec.autostart,
         )
     return VmAssignment(
         vm=VmId(vm.id),
@@ -180,6 +183,10 @@ def _vm(mirror: Mirror, node: NodeId, vm: VM) -> VmAssignment | None:
         stop_timeout_s=vm.spec.stop_timeout_s,
         restart=vm.spec.restart,
         migrate=_migrate(mirror, node, vm),
+        base_xml=vm.spec.base_xml,
+        settles=vm.spec.settles,
+        adopt=0 < vm.spec.adoption == vm.status.stint,
+        adopted=vm.spec.adoption > 0,
         snapshots=tuple(_snapshots(mirror, vm)) if as_what is VmRole.OWNER else (),
         revert=_revert(mirror, vm) if as_what is VmRole.OWNER else None,
     )
@@ -218,7 +225,16 @@ def _of_volumes(mirror: Mirror, disks: Iterable[Disk]) -> Iterator[DiskAssignmen
     for disk in disks:
         volume = mirror.get(disk.volume)
         pool = mirror.get(volume.pool) if isinstance(volume, Volume) else None
-        if isinstance(volume, Volume) and isinstance(pool, StoragePool):
+        if isinstance(volume, Volume) and (file := volume.spec.file):
+            yield DiskAssignment(
+                volume=disk.volume,
+                path=file.path,
+                format=file.format,
+                bus=disk.bus,
+                tuning=disk.tuning,
+                shared=file.shared,
+            )
+        elif isinstance(volume, Volume) and isinstance(pool, StoragePool):
             path = volume_path(pool.spec.path, volume.id)
             yield DiskAssignment(
                 volume=disk.volume, path=path, bus=disk.bus, tuning=disk.tuning, shared=pool.spec.shared
@@ -259,6 +275,8 @@ def _migrate(mirror: Mirror, node: NodeId, vm: VM) -> MigrateAssignment | None:
 
 
 def _volume(mirror: Mirror, node: NodeId, volume: Volume) -> VolumeAssignment | None:
+    if volume.spec.file:
+        return _found_file(node, volume, volume.spec.file)
     moving = volume.status.moving
     goes_to = volume.spec.pool if moving else volume.pool  # only once it is noted that something may be there
     pool = mirror.get(goes_to)
@@ -288,6 +306,22 @@ def _other(mirror: Mirror, volume: Volume) -> OtherPlace | None:
     pool = mirror.get(volume.pool if volume.spec.pool == moving else moving) if moving else None
     return (
         OtherPlace(pool=PoolId(pool.id), pool_path=pool.spec.path) if isinstance(pool, StoragePool) else None
+    )
+
+
+def _found_file(node: NodeId, volume: Volume, file: FoundFile) -> VolumeAssignment | None:
+    """Never made; deleted only where that was asked for."""
+    if volume.status.node != node or (volume.deleting and not volume.spec.erase):
+        return None
+    return VolumeAssignment(
+        volume=VolumeId(volume.id),
+        pool=volume.spec.pool,
+        pool_path=str(PurePosixPath(file.path).parent),
+        size_bytes=volume.spec.size_bytes,
+        path=file.path,
+        made=True,
+        wanted=not volume.deleting,
+        wipe=volume.deleting and volume.spec.wipe,
     )
 
 

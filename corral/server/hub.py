@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from corral.clock import Clock
 from corral.controllers.settling import settled
 from corral.errors import Conflict, CorralError, Unavailable
+from corral.model.found import FoundDomain
 from corral.model.ids import NodeId, VmId
 from corral.model.link import (
     NODE_COLUMNS,
@@ -36,7 +37,7 @@ from corral.model.vm import VM
 from corral.server import assignments, reports
 from corral.server.facts import FactRing
 from corral.server.ports import AgentStream
-from corral.store.interface import Change, ChangeVerb, Put, Store
+from corral.store.interface import Change, ChangeVerb, Put, Remove, Store, Write
 from corral.store.mirror import Mirror
 
 log = logging.getLogger("corral.hub")
@@ -213,7 +214,7 @@ class Hub:
                 return
             try:
                 stored = await self.store.commit(
-                    [Put(r) for r in changed], expect={r.id: r.revision for r in changed}
+                    [_write(r) for r in changed], expect={r.id: r.revision for r in changed}
                 )
                 await self.mirror.wait_for(max(r.revision for r in stored))
                 return
@@ -263,3 +264,9 @@ class Hub:
         else:
             self.vm_names[VmId(vm.id)] = vm.name
             self.vm_nodes[VmId(vm.id)] = tuple(dict.fromkeys((*vm.status.traces, *vm.claimed_on)))
+
+
+def _write(resource: Resource) -> Write:
+    """A found domain that is there no more just goes: nothing of it is Corral's."""
+    gone = isinstance(resource, FoundDomain) and resource.deleting
+    return Remove(resource.id) if gone else Put(resource)

@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from corral.model.found import FoundAll, FoundDomain, FoundSpec, found_id
 from corral.model.ids import NodeId
 from corral.model.image import Image
 from corral.model.link import Report, digest
@@ -41,6 +42,9 @@ def held(mirror: Mirror, id: NodeId) -> dict[str, str]:
     for vm in mirror.select(VM, "node", id):
         if report := vm.status.reports.get(id):
             parts[f"vms/{vm.id}"] = report
+    found = mirror.select(FoundDomain, "node", id)
+    parts |= {f"found/{domain.spec.uuid}": domain.status for domain in found}
+    parts["found_all/"] = FoundAll(uuids=tuple(sorted(domain.spec.uuid for domain in found)))
     for image in mirror.list(Image):
         for copy in image.status.copies.values():
             if copy.node == id and copy.report:
@@ -55,6 +59,7 @@ def merged(mirror: Mirror, id: NodeId, report: Report) -> list[Resource]:
     changed += (r for key, part in report.volumes.items() for r in _volume(mirror, id, key, part))
     changed += (r for key, part in report.vms.items() for r in _vm(mirror, id, key, part))
     changed += _images(mirror, id, report.images)
+    changed += _found(mirror, id, report)
     return changed
 
 
@@ -107,6 +112,25 @@ def _vm(mirror: Mirror, id: NodeId, key: str, part: VMReport) -> Iterator[Resour
             return
         traces = tuple(sorted({*traces, id}))
     yield from _status(vm, traces=traces, reports={**vm.status.reports, id: part})
+
+
+def _found(mirror: Mirror, id: NodeId, report: Report) -> Iterator[Resource]:
+    """Found domains as they are now; one that is there no more comes with `deleted_at`."""
+    node = mirror.get(id)
+    if not isinstance(node, Node):
+        return
+    for uuid, part in report.found.items():
+        known = mirror.get(found_id(id, uuid))
+        if isinstance(known, FoundDomain):
+            yield from [known.having(status=part)] if known.status != part else []
+        else:
+            spec = FoundSpec(node=id, uuid=uuid)
+            yield FoundDomain(id=found_id(id, uuid), name=f"{node.name}.{uuid}", spec=spec, status=part)
+    if report.found_all is not None:
+        there = {*report.found_all.uuids, *report.found}
+        for domain in mirror.select(FoundDomain, "node", id):
+            if domain.spec.uuid not in there:
+                yield domain.having(deleted_at=0.0)
 
 
 def _images(mirror: Mirror, id: NodeId, parts: dict[str, ObjectReport]) -> Iterator[Resource]:

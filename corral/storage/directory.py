@@ -314,6 +314,8 @@ class DirectoryStorage:
 
 
 def _path(volume: VolumeAssignment) -> Path:
+    if volume.path:
+        return Path(volume.path)  # as found: Corral never made it
     return Path(volume_path(volume.pool_path, _checked("volume", volume.volume)))
 
 

@@ -96,7 +96,7 @@ class SimulatedStorage:
 
     async def see_volume(self, volume: VolumeAssignment) -> ObjectReport:
         await self._call("see_volume")
-        path = volume_path(volume.pool_path, volume.volume)
+        path = _path(volume)
         size = self._files(path).sizes.get(path)
         if size is None or path in self._files(path).partial:
             return ObjectReport(state=ObjectState.ABSENT)
@@ -108,7 +108,7 @@ class SimulatedStorage:
         await self._call("make_volume")
         if volume.image:
             await self._fetch(volume.pool_path, volume.image, fetch, progress)
-        path = volume_path(volume.pool_path, volume.volume)
+        path = _path(volume)
         if volume.source and not self.exists(path):
             await self._copy(volume.source, path, progress)
         else:
@@ -152,7 +152,7 @@ class SimulatedStorage:
 
     async def wipe_volume(self, volume: VolumeAssignment, progress: Progress) -> None:
         await self._call("wipe_volume")
-        path = volume_path(volume.pool_path, volume.volume)
+        path = _path(volume)
         if self.exists(path):
             await self._clock.sleep(self._files(path).sizes[path] / self._bytes_s)
             self._files(path).wiped[path] = None
@@ -160,7 +160,7 @@ class SimulatedStorage:
 
     async def delete_volume(self, volume: VolumeAssignment) -> None:
         await self._call("delete_volume")
-        path = volume_path(volume.pool_path, volume.volume)
+        path = _path(volume)
         self._files(path).sizes.pop(path, None)
         self._files(path).partial.pop(path, None)
         self._files(path).standing.pop(path, None)
@@ -226,3 +226,7 @@ class SimulatedStorage:
     async def _call(self, what: str) -> None:
         await self._faults.strike(f"storage.{what}")
         await self._clock.sleep(0.001 + 0.004 * self._clock.chance.random())
+
+
+def _path(volume: VolumeAssignment) -> str:
+    return volume.path or volume_path(volume.pool_path, volume.volume)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from corral.model.event import Event
+from corral.model.found import FoundDomain
 from corral.model.image import Image
 from corral.model.operation import Operation
 from corral.model.port import Port
@@ -74,12 +75,18 @@ declare(
     image=lambda volume: present(volume.spec.image),
     source=lambda volume: (volume.spec.source.volume,) if volume.spec.source else (),
     vm=lambda volume: present(volume.spec.vm),
+    path=lambda volume: present(volume.spec.file.path if volume.spec.file else None),
 )
 declare(
     Image,
     family=lambda image: (image.family,),
     node=lambda image: [copy.node for copy in image.status.copies.values()],
     pool=lambda image: [copy.pool for copy in image.status.copies.values()],
+)
+declare(
+    FoundDomain,
+    node=lambda found: (found.spec.node,),
+    uuid=lambda found: (found.spec.uuid,),
 )
 declare(
     Operation,

@@ -10,7 +10,10 @@ from typing import Protocol
 
 from corral.clock import SystemClock
 from corral.hypervisor.interface import DomainWish, Hypervisor
+from corral.hypervisor.libvirt.identity import domain_uuid
 from corral.hypervisor.simulated import Pace, SimulatedHypervisor, World
+from corral.hypervisor.simulated.foreign import add_foreign, foreign_report
+from corral.model.domain import Drift
 from corral.model.ids import NetworkId, VmId, VolumeId
 from corral.model.link import DiskAssignment, NicAssignment
 from corral.model.units import MiB
@@ -39,6 +42,14 @@ class Bench(Protocol):
     def read(self, path: Path) -> str: ...
 
     def kill_qemu(self, n: int, wish: DomainWish) -> None: ...
+
+    def define_by_hand(self, n: int, name: str, uuid: str, disk: Path) -> None:
+        """A domain that is not Corral's."""
+
+    def change_by_hand(self, n: int, wish: DomainWish) -> None:
+        """Give the definition of a VM more memory."""
+
+    def remove_by_hand(self, n: int, uuid: str) -> None: ...
 
     def end(self) -> None: ...
 
@@ -90,6 +101,16 @@ class SimulatedBench:
     def kill_qemu(self, n: int, wish: DomainWish) -> None:
         self.hosts[n].crash(wish.vm)
 
+    def define_by_hand(self, n: int, name: str, uuid: str, disk: Path) -> None:
+        report = foreign_report(name, uuid, running=False, paths=(str(disk),), memory_bytes=32 * MiB)
+        add_foreign(self.hosts[n], report)
+
+    def change_by_hand(self, n: int, wish: DomainWish) -> None:
+        self.hosts[n].domains[wish.vm].drift = Drift(digest="d1", lines=("~ domain/memory: more",))
+
+    def remove_by_hand(self, n: int, uuid: str) -> None:
+        self.hosts[n].foreign.pop(uuid, None)
+
     def end(self) -> None:
         pass
 
@@ -133,6 +154,26 @@ class LibvirtBench:
         """The word of one letter in the second mebibyte."""
         said = _qemu_io(path, f"read -v {MiB} 512")
         return bytes.fromhex(said.split(": ")[1].split("  ")[0])[:1].decode()
+
+    def define_by_hand(self, n: int, name: str, uuid: str, disk: Path) -> None:
+        file = self.folder / f"{name}.xml"
+        file.write_text(
+            f"<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid><memory unit='MiB'>32</memory>"
+            "<os><type arch='x86_64' machine='pc'>hvm</type></os><devices><disk type='file' device='disk'>"
+            f"<driver name='qemu' type='raw'/><source file='{disk}'/><target dev='hda' bus='ide'/></disk>"
+            "</devices></domain>"
+        )
+        self._virsh(n, "define", str(file))
+
+    def change_by_hand(self, n: int, wish: DomainWish) -> None:
+        self._virsh(n, "setmaxmem", domain_uuid(wish.vm), "48M", "--config")
+
+    def remove_by_hand(self, n: int, uuid: str) -> None:
+        self._virsh(n, "destroy", uuid)
+        self._virsh(n, "undefine", uuid)
+
+    def _virsh(self, n: int, *words: str) -> None:
+        self.hosts[n].inside("virsh", "-q", "-c", "qemu:///system", *words)
 
     def kill_qemu(self, n: int, wish: DomainWish) -> None:
         pid = self.hosts[n].qemu_pid(wish.name)

@@ -12,6 +12,7 @@ import pytest_asyncio
 from msgspec.structs import replace
 
 from corral.hypervisor.interface import (
+    AdoptionFailed,
     Console,
     Domain,
     DomainEvent,
@@ -22,6 +23,8 @@ from corral.hypervisor.interface import (
     MigrationFailed,
     NoScreen,
 )
+from corral.hypervisor.libvirt.editing import bus_of
+from corral.hypervisor.libvirt.identity import adopted_id
 from corral.model.console import ConsoleKind
 from corral.model.hardware import Graphics, Hardware
 from corral.model.ids import VmId
@@ -205,6 +208,53 @@ async def test_events_say_look_again(one: Hypervisor, wish: DomainWish) -> None:
                     break
                 await asyncio.sleep(0.01)
     listener.cancel()
+
+
+# ---- domains that were there before
+
+
+async def test_a_domain_of_before_is_found_adopted_watched_and_released(
+    bench: Bench, one: Hypervisor, wish: DomainWish
+) -> None:
+    uuid = f"1b000000-0000-4000-8000-{next(NUMBERS):012d}"
+    disk = bench.disk(wish.name)
+    bench.define_by_hand(0, wish.name, uuid, disk)
+    found = (await one.found())[uuid]
+    assert (found.name, found.state, found.refusal) == (wish.name, DomainState.STOPPED, None)
+    assert found.model and found.model.disks[0].path == str(disk)
+    vm = VmId(adopted_id("vm-01JC0000000000000000000000", uuid))
+    bus = bus_of(found.model.disks[0].bus)
+    disks = (replace(wish.disks[0], path=str(disk), bus=bus),)
+    ours = replace(wish, vm=vm, disks=disks, nics=(), base_xml=found.xml)
+    for _ in range(2):
+        await one.adopt(ours, running=False)
+    assert uuid not in await one.found() and (await one.look())[vm].state is DomainState.STOPPED
+    await one.start(vm)
+    assert await one.drifts() == {}
+
+    bench.change_by_hand(0, ours)
+    drift = (await one.drifts())[vm]
+    await one.define(replace(ours, generation=2))
+    assert (await one.drifts())[vm].digest == drift.digest, "overwritten"
+    await one.define(replace(ours, generation=3, settles=drift.digest))
+    assert await one.drifts() == {} and (await one.look())[vm].generation == 3
+
+    for _ in range(2):
+        await one.release(vm, autostart=False)
+    assert vm not in await one.look()
+    assert (await one.found())[uuid].state is DomainState.RUNNING, "the guest was touched"
+    bench.remove_by_hand(0, uuid)
+
+
+async def test_what_is_not_there_or_runs_by_now_is_not_adopted(
+    bench: Bench, one: Hypervisor, wish: DomainWish
+) -> None:
+    uuid = f"1b000000-0000-4000-8000-{next(NUMBERS):012d}"
+    ours = replace(wish, vm=VmId(adopted_id("vm-01JC0000000000000000000000", uuid)))
+    with pytest.raises(AdoptionFailed):
+        await one.adopt(ours, running=True)
+    await one.release(ours.vm, autostart=False)
+    assert await one.found() == {}
 
 
 # ---- guest, facts, console

@@ -16,11 +16,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from corral.agent.agent import Agent
 from corral.agent.memory import MemoryMemory
 from corral.errors import CorralError
+from corral.hypervisor.libvirt.identity import domain_uuid
 from corral.hypervisor.simulated import Pace, SimulatedHost, SimulatedHypervisor, World
+from corral.hypervisor.simulated.foreign import add_foreign, foreign_report
 from corral.model.ids import NodeId
 from corral.model.image import Image, ImagePhase, ImageStatus
 from corral.model.network import Network, NetworkSpec, Subnet
@@ -30,7 +33,7 @@ from corral.model.pool import StoragePool, StoragePoolSpec
 from corral.model.port import Port
 from corral.model.resource import Resource
 from corral.model.snapshot import Snapshot, SnapshotPhase
-from corral.model.units import GiB
+from corral.model.units import GiB, MiB
 from corral.model.vm import VM, DomainState, StopReason, VMPhase
 from corral.model.volume import Volume
 from corral.network.simulated import SimulatedNetworking
@@ -45,7 +48,7 @@ from corral.store.memory import MemoryStore
 from tests.sim.chaos import CALM, Faults, SeedFaults
 from tests.sim.loop import SimClock, SimLoop
 from tests.sim.process import Process, bury, task_factory
-from tests.sim.users import Users
+from tests.sim.users import OLD, Users
 from tests.sim.watch import StoreWatch
 from tests.sim.wire import End, SimLink, Weather, Wire
 
@@ -316,9 +319,21 @@ class Sim:
         calm, self.faults = self.faults, CALM
         await self.store.commit([Put(r) for r in first])
         self.faults = calm
+        self.furnish()
         self.start_server()
         for node in self.nodes:
             node.start()
+
+    def furnish(self) -> None:
+        """Each host has domains of before Corral: one on a file of its own, one on a shared file."""
+        for node in self.nodes:
+            for where in ("local", "shared"):
+                name, path = f"old-{where}-{node.name}", f"/{where}/old/{node.name}.qcow2"
+                uuid = old_uuid(name)
+                (self.shared if where == "shared" else node.files).sizes[path] = 1
+                running = self.chance.random() < 0.7
+                report = foreign_report(name, uuid, running=running, paths=(path,), memory_bytes=MiB)
+                add_foreign(node.host, report)
 
     async def live(self) -> Outcome:
         self.blows: list[asyncio.Task[None]] = []
@@ -408,7 +423,9 @@ class Sim:
             for id in node.host.domains:
                 if id not in vms or vms[id].status.node != node.id:
                     left.append(f"orphan domain {id} on {node.name}")
-        return left + self._orphans() + self._unsettled_snapshots() + self._unsettled_networks()
+        return (
+            left + self._orphans() + self._lost() + self._unsettled_snapshots() + self._unsettled_networks()
+        )
 
     def _unsettled_vm(self, vm: VM) -> list[str]:
         if vm.deleting:
@@ -454,6 +471,17 @@ class Sim:
             and report.reason is StopReason.SHUTDOWN
         )
 
+    def _lost(self) -> list[str]:
+        """A domain of before Corral is on exactly one host, as Corral's or as nobody's; nobody deletes these."""
+        left = []
+        for name in OLD:
+            uuid = old_uuid(name)
+            places = [n.name for n in self.nodes if uuid in n.host.foreign]
+            places += [n.name for n in self.nodes for vm in n.host.domains if domain_uuid(vm) == uuid]
+            if len(places) != 1:
+                left.append(f"{name} is on {places}")
+        return left
+
     def _orphans(self) -> list[str]:
         volumes = {r.id: r for r in self.watch.last.values() if isinstance(r, Volume)}
         pools = {"pool-s": "/shared", "pool-l": "/local"}
@@ -471,7 +499,9 @@ class Sim:
         ]
         for place in (self.shared, *(n.files for n in self.nodes)):
             left += [
-                f"orphan file {p}" for p in place.sizes if "/images/" not in p and p not in paths | seeds
+                f"orphan file {p}"
+                for p in place.sizes
+                if "/images/" not in p and "/old/" not in p and p not in paths | seeds
             ]
         return left
 
@@ -515,6 +545,10 @@ def _seen(change: Change) -> str:
             return f"{change.verb} {resource.id[-6:]} {p.verb} {p.target.name} {o.state} {o.waiting_for}"
     phase = getattr(getattr(resource, "status", None), "phase", "")
     return f"{change.verb} {resource.kind} {resource.name} {phase}"
+
+
+def old_uuid(name: str) -> str:
+    return str(uuid5(NAMESPACE_URL, name))
 
 
 class _Errors(logging.Handler):

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 
 from corral.errors import CorralError
+from corral.model.found import FoundDomain
 from corral.model.network import Segment, Subnet
 from corral.model.node import Node
 from corral.model.operation import Operation
@@ -21,6 +22,7 @@ from corral.server.core import ServerCore
 from corral.server.services.asking import Asking
 from corral.server.services.requests import (
     AddForward,
+    AdoptDomain,
     CloneVM,
     CloneVolume,
     CreateNetwork,
@@ -41,6 +43,7 @@ from tests.sim.process import Process
 
 Call = Callable[[ServerCore, Asking], Awaitable[Operation]]
 VMS_MAX = 8
+OLD = [f"old-{where}-n{n}" for n in range(4) for where in ("local", "shared")]  # domains of before Corral
 NAMES = [f"vm-{n}" for n in range(VMS_MAX)]
 INSIDE = CreateNetwork(name="inside", segment=Segment.NAT, subnet=Subnet(cidr="10.80.0.0/24"))
 VOLUMES = ("data-0", "data-1", "copy-0", "copy-1")  # without a VM
@@ -125,7 +128,14 @@ class Users:
         forward = AddForward(port=self.chance.choice((8080, 8081)), vm=vm)
         snapshot = CreateSnapshot(name=self.chance.choice("abc"), memory=self.chance.random() < 0.3)
         twin = CloneVM(name=self.chance.choice(NAMES), full=self.chance.random() < 0.3)
+        old = self.chance.choice(OLD)
         wishes: list[tuple[str, Call]] = [
+            (f"adopt {old}", lambda c, a: c.services.adoptions.adopt(_found(c, old), AdoptDomain(), a)),
+            (f"adopt {old}", lambda c, a: c.services.adoptions.adopt(_found(c, old), AdoptDomain(), a)),
+            (f"release {old}", lambda c, a: c.services.adoptions.release(old, a)),
+            (f"migrate {old}", lambda c, a: c.services.vms.migrate(old, MigrateVM(), a)),
+            (f"stop {old}", lambda c, a: c.services.vms.stop(old, a, force=force)),
+            (f"start {old}", lambda c, a: c.services.vms.start(old, a)),
             (f"create {vm}", lambda c, a: c.services.vms.create(ask, a)),
             (f"create {vm}", lambda c, a: c.services.vms.create(ask, a)),
             (f"create {vm}", lambda c, a: c.services.vms.create(ask, a)),
@@ -183,3 +193,9 @@ def _one_node(core: ServerCore, pick: float) -> str:
 def names_of(core: ServerCore) -> dict[str, str]:
     """VM names by id, for stories."""
     return {vm.id: vm.name for vm in core.mirror.list(VM)}
+
+
+def _found(core: ServerCore, name: str) -> str:
+    """The found domain of this name, wherever it is by now."""
+    found = [domain for domain in core.mirror.list(FoundDomain) if domain.status.name == name]
+    return found[0].name if found else "nowhere"

@@ -58,7 +58,7 @@ class StoreWatch:
         """What VMs hold of each node is within what it has."""
         memory: dict[str, int] = {}
         for resource in self.last.values():
-            if isinstance(resource, VM):
+            if isinstance(resource, VM) and not resource.spec.adoption:  # those ran there before, room or not
                 for node in resource.claimed_on:
                     memory[node] = memory.get(node, 0) + resource.spec.memory_bytes
         for id, claimed in memory.items():

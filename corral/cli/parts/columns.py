@@ -34,6 +34,20 @@ def vm_columns(names: Names) -> Sequence[Column]:
     )
 
 
+def found_columns(names: Names) -> Sequence[Column]:
+    return (
+        Column("NAME", lambda f: f.status.name),
+        Column("NODE", lambda f: names.of("nodes", f.spec.node)),
+        Column("STATE", lambda f: f.status.state, phase=True),
+        Column("CPUS", lambda f: str(f.status.model.cpus) if f.status.model else "-", right=True),
+        Column("MEMORY", lambda f: format_size(f.status.model.memory_bytes) if f.status.model else "-", right=True),
+        Column("DISKS", lambda f: str(len(f.status.model.disks)) if f.status.model else "-", right=True),
+        Column("ADOPTABLE", lambda f: f"no: {f.status.refusal.element}" if f.status.refusal else "yes"),
+        Column("UUID", lambda f: f.spec.uuid, wide=True),
+        Column("REASON", lambda f: f.status.refusal.reason if f.status.refusal else "-", wide=True),
+    )  # fmt: skip
+
+
 def node_columns() -> Sequence[Column]:
     return (
         NAME,

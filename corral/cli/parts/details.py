@@ -17,6 +17,9 @@ from corral.cli.parts.words import age, moment, pairs, yes
 from corral.model.units import format_size
 
 if TYPE_CHECKING:
+    from corral.client.nouns import Adoption
+    from corral.model.domain import FoundDisk, FoundNic
+    from corral.model.found import FoundDomain
     from corral.model.image import Image
     from corral.model.network import Network
     from corral.model.node import Node
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from corral.model.volume import Volume
 
 Pairs = Sequence[tuple[str, str]]
+
+DRIFT_LINES = 5  # of a drift, in `vm show`
 
 
 def vm_details(vm: "VM", names: Names) -> Pairs:
@@ -49,6 +54,8 @@ def vm_details(vm: "VM", names: Names) -> Pairs:
         ("Guest", _guest(vm)),
         ("Migration", _migration(vm, names)),
         ("Last migration", _last_migration(vm, names)),
+        ("Definition", "its own, edited where the VM says something else" if spec.base_xml else ""),
+        ("Drift", _drift_words(report.drift.lines) if report and report.drift else ""),
         ("Restart", spec.restart),
         ("Placement", spec.policy),
         ("Protected", yes(spec.protected)),
@@ -73,7 +80,7 @@ def profile_details(profile: "VMProfile") -> Pairs:
     )
 
 
-def node_details(node: "Node", names: Names) -> Pairs:
+def node_details(node: "Node", names: Names, others: "Sequence[FoundDomain]" = ()) -> Pairs:
     inventory = node.status.inventory
     accelerator = inventory.accelerator
     return _without_gaps(
@@ -106,9 +113,78 @@ def node_details(node: "Node", names: Names) -> Pairs:
                 _on_node(names.of("networks", i), n.ready, n.trouble) for i, n in node.status.networks.items()
             ),
         ),
-        ("Other domains", ", ".join(inventory.domains)),
+        ("Found domains", "\n".join(f"{d.status.name}: {found_words(d)}" for d in others)),
         ("Agent", node.status.agent_version),
     )
+
+
+def _drift_words(lines: "Sequence[str]") -> str:
+    """The first differences, and how many more there are."""
+    more = f"\nand {len(lines) - DRIFT_LINES} more: `corral vm drift`" if len(lines) > DRIFT_LINES else ""
+    return "\n".join(lines[:DRIFT_LINES]) + more
+
+
+def found_words(domain: "FoundDomain") -> str:
+    """State, size, and whether it can be adopted, in one line."""
+    status = domain.status
+    if status.refusal:
+        return f"{status.state}, can't be adopted: {status.refusal.element}: {status.refusal.reason}"
+    model = status.model
+    size = f", {model.cpus} vCPUs, {format_size(model.memory_bytes)}" if model else ""
+    return f"{status.state}{size}"
+
+
+def found_details(domain: "FoundDomain", names: Names) -> Pairs:
+    status, model = domain.status, domain.status.model
+    refusal = status.refusal
+    pairs = [
+        ("Name", status.name),
+        ("UUID", domain.spec.uuid),
+        ("Node", names.of("nodes", domain.spec.node)),
+        ("State", status.state),
+        ("Starts with host", yes(status.autostart)),
+        ("Can't be adopted", f"{refusal.element}: {refusal.reason}" if refusal else ""),
+    ]
+    if model:
+        pairs += [
+            ("Title", model.title),
+            ("vCPUs", str(model.cpus)),
+            ("Memory", format_size(model.memory_bytes)),
+            ("Machine", f"{model.architecture} {model.machine}, {model.firmware}"),
+            ("Disks", "\n".join(_found_disk(disk) for disk in model.disks)),
+            ("NICs", "\n".join(_found_nic(nic) for nic in model.nics)),
+            ("Kept as it is", ", ".join(model.kept)),
+        ]
+    return _without_gaps(*pairs)
+
+
+def adoption_words(adoption: "Adoption") -> str:
+    """What would be made of a domain, line by line."""
+    files = [f"{v.name}: {v.spec.file.path}" for v in adoption.volumes if v.spec.file]
+    networks = [f"{n.name} on bridge {n.spec.bridge}" for n in adoption.networks]
+    lines = [f"{adoption.domain} on {adoption.node} would become VM {adoption.vm.name}"]
+    for title, values in (
+        ("volumes on its files", files),
+        ("ports", [port.spec.mac for port in adoption.ports]),
+        ("new networks", networks),
+        ("kept as it is", adoption.kept),
+    ):
+        if values:
+            lines.append(f"  {title}: {', '.join(values)}")
+    return "\n".join(lines)
+
+
+def _found_disk(disk: "FoundDisk") -> str:
+    size = f", {format_size(disk.size_bytes)}" if disk.size_bytes else ""
+    return f"{disk.target}: {disk.path or 'nothing'} ({disk.format}{size})" + _kept(disk.kept)
+
+
+def _found_nic(nic: "FoundNic") -> str:
+    return f"{nic.mac or 'no MAC'}: {nic.kind} {nic.source}".rstrip() + _kept(nic.kept)
+
+
+def _kept(why: str) -> str:
+    return f", kept as it is: {why}" if why else ""
 
 
 def image_details(image: "Image") -> Pairs:

@@ -34,6 +34,13 @@ UNDEFINE: Final = (
     | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
     | getattr(libvirt, "VIR_DOMAIN_UNDEFINE_TPM", 0)  # libvirt 8.9
 )
+UNDEFINE_KEEPING: Final = (
+    libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
+    | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | getattr(libvirt, "VIR_DOMAIN_UNDEFINE_KEEP_TPM", 0)
+)
 AGENT_PATIENCE_S: Final = 2  # then the power button is tried
 
 
@@ -85,11 +92,11 @@ def read_identities(connection: libvirt.virConnect, uuids: Iterable[str]) -> Map
     found: dict[str, Identity | None] = {}
     for uuid in uuids:
         with _unless(libvirt.VIR_ERR_NO_DOMAIN):
-            found[uuid] = _read_identity(connection.lookupByUUIDString(uuid))
+            found[uuid] = identity_of(connection.lookupByUUIDString(uuid))
     return found
 
 
-def _read_identity(domain: libvirt.virDomain) -> Identity | None:
+def identity_of(domain: libvirt.virDomain) -> Identity | None:
     """From the definition, which a running domain may be behind."""
     affected = libvirt.VIR_DOMAIN_AFFECT_CONFIG if domain.isPersistent() else libvirt.VIR_DOMAIN_AFFECT_LIVE
     with _unless(libvirt.VIR_ERR_NO_DOMAIN_METADATA):
@@ -103,6 +110,14 @@ def name_in_use(connection: libvirt.virConnect, uuid: str) -> str | None:
         name: str = connection.lookupByUUIDString(uuid).name()
         return name
     return None
+
+
+def definition_in_place(connection: libvirt.virConnect, uuid: str) -> str:
+    """With its passwords: for libvirt only, never for a report. Empty: there is none."""
+    with _unless(libvirt.VIR_ERR_NO_DOMAIN):
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+        return str(connection.lookupByUUIDString(uuid).XMLDesc(flags))
+    return ""
 
 
 def free_name(connection: libvirt.virConnect, wish: DomainWish, uuid: str) -> str:
@@ -163,11 +178,12 @@ def destroy(connection: libvirt.virConnect, uuid: str) -> None:
                 raise
 
 
-def undefine(connection: libvirt.virConnect, uuid: str) -> None:
+def undefine(connection: libvirt.virConnect, uuid: str, *, keep_state: bool = False) -> None:
+    """keep_state: firmware variables and TPM stay, like the disks of a domain that was there before Corral."""
     with _unless(libvirt.VIR_ERR_NO_DOMAIN):
         domain = connection.lookupByUUIDString(uuid)
         if domain.isPersistent():
-            domain.undefineFlags(UNDEFINE)
+            domain.undefineFlags(UNDEFINE_KEEPING if keep_state else UNDEFINE)
 
 
 def all_facts(connection: libvirt.virConnect) -> Mapping[str, DomainFacts]:

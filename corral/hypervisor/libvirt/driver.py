@@ -30,16 +30,19 @@ from corral.hypervisor.interface import (
     MigrationFailed,
     MigrationProgress,
 )
-from corral.hypervisor.libvirt import disk_moves, domains
+from corral.hypervisor.libvirt import adoption, defining, disk_moves, domains
 from corral.hypervisor.libvirt.connection import Connection, Pool
 from corral.hypervisor.libvirt.console import SerialConsole, open_stream
-from corral.hypervisor.libvirt.domain_xml import build_domain_xml, serial_log
+from corral.hypervisor.libvirt.definition import domain_name
+from corral.hypervisor.libvirt.definitions import Definitions
+from corral.hypervisor.libvirt.domain_xml import serial_log
 from corral.hypervisor.libvirt.events import Happening, Kind, Subscribers, watch
+from corral.hypervisor.libvirt.found import FoundReader, shared_mounts
 from corral.hypervisor.libvirt.graphics import SocketConsole, as_png, open_graphics, take_picture
 from corral.hypervisor.libvirt.guest import ask_guest
 from corral.hypervisor.libvirt.host import Host, remove_logs, remove_state, takes_direct_io
 from corral.hypervisor.libvirt.host_profile import nvram_path, tpm_dir
-from corral.hypervisor.libvirt.identity import Identities, Identity, domain_uuid
+from corral.hypervisor.libvirt.identity import Identities, Identity, domain_uuid, was_adopted
 from corral.hypervisor.libvirt.migration import Route
 from corral.hypervisor.libvirt.moves import Moves
 from corral.hypervisor.libvirt.probe import Probe
@@ -47,6 +50,8 @@ from corral.hypervisor.libvirt.serial_log import log_path, read_tail
 from corral.hypervisor.libvirt.snapshots import Snapshots
 from corral.hypervisor.libvirt.states import domain_state, stop_reason
 from corral.model.console import ConsoleKind
+from corral.model.domain import Drift
+from corral.model.found import FoundReport
 from corral.model.ids import VmId
 from corral.model.link import SnapshotAssignment
 from corral.model.node import Inventory
@@ -97,6 +102,8 @@ class LibvirtHypervisor:
         self._subscribers = Subscribers()
         self._moves = Moves(self._connection, route or Route())
         self._snapshots = Snapshots(self._connection, self._host)
+        self._found = FoundReader()
+        self._definitions = Definitions(state_dir / "definitions" if state_dir else None)
         self._consoles: dict[str, SerialConsole] = {}  # by UUID
         self._never_ran: set[str] = (
             set()
@@ -240,6 +247,45 @@ class LibvirtHypervisor:
             plain, migration_address=self._migration_address, domains=tuple(foreign)
         )
 
+    async def found(self) -> Mapping[str, FoundReport]:
+        rows = await self._connection.call("look", "list domains", domains.list_domains)
+        await self._identify([row.uuid for row in rows if not self._identities.is_known(row.uuid)])
+        foreign = [row for row in rows if self._identities.get(row.uuid) is None and not row.arriving]
+        shared = await asyncio.to_thread(shared_mounts, self._host.at("/proc/mounts"))
+        return await self._connection.call(
+            "found", "read other domains", lambda c: self._found.read(c, foreign, shared)
+        )
+
+    # ---- domains that were there before
+
+    async def adopt(self, wish: DomainWish, *, running: bool) -> None:
+        uuid = domain_uuid(wish.vm)
+
+        def work(connection: libvirt.virConnect) -> None:
+            adoption.mark(connection, wish, running=running)
+            defining.adopted(connection, wish, self._definitions)
+
+        await self._call(wish.vm, f"adopt {wish.name}", work)
+        self._identities.changed(uuid)
+        self._identities.learn(uuid, Identity(wish.vm, wish.generation), self._identities.marker(uuid))
+
+    async def release(self, vm: VmId, *, autostart: bool) -> None:
+        await self._call(vm, f"release {vm}", lambda c: adoption.unmark(c, vm, autostart=autostart))
+        self._identities.forget(domain_uuid(vm))
+        await asyncio.to_thread(self._definitions.forget, vm)
+
+    async def drifts(self) -> Mapping[VmId, Drift]:
+        rows = await self._connection.call("look", "list domains", domains.list_domains)
+        await self._identify([row.uuid for row in rows if not self._identities.is_known(row.uuid)])
+        ours = [
+            (row.uuid, identity)
+            for row in rows
+            if row.persistent and not row.arriving and (identity := self._identities.get(row.uuid))
+        ]
+        return await self._connection.call(
+            "found", "compare definitions", lambda c: defining.drifts(c, ours, self._definitions)
+        )
+
     # ---- a VM's life
 
     async def define(self, wish: DomainWish) -> None:
@@ -248,13 +294,10 @@ class LibvirtHypervisor:
         flags = libvirt.VIR_DOMAIN_DEFINE_VALIDATE if self._validate else 0
 
         def work(connection: libvirt.virConnect) -> bool:
-            kept = domains.name_in_use(connection, uuid)
-            name = kept or domains.free_name(connection, wish, uuid)
             buffered = frozenset(
                 disk.path for disk in wish.disks if not takes_direct_io(self._host.at(disk.path))
             )
-            connection.defineXMLFlags(build_domain_xml(wish, host, name=name, buffered=buffered), flags)
-            return kept is None
+            return defining.define(connection, wish, host, self._definitions, buffered=buffered, flags=flags)
 
         if await self._call(wish.vm, f"define {wish.name}", work):
             self._never_ran.add(uuid)
@@ -285,7 +328,9 @@ class LibvirtHypervisor:
 
     async def undefine(self, vm: VmId) -> None:
         uuid = domain_uuid(vm)
-        await self._call(vm, f"undefine {vm}", lambda c: domains.undefine(c, uuid))
+        keep = was_adopted(vm)
+        await self._call(vm, f"undefine {vm}", lambda c: domains.undefine(c, uuid, keep_state=keep))
+        await asyncio.to_thread(self._definitions.forget, vm)
         self._never_ran.discard(uuid)
         await self.forget(vm)
 
@@ -295,7 +340,8 @@ class LibvirtHypervisor:
         if await self._call(vm, f"look for {vm}", lambda c: domains.name_in_use(c, uuid)) is not None:
             return
         state = self._host.at(nvram_path(vm)), self._host.at(tpm_dir(uuid))
-        await asyncio.to_thread(remove_state, *state)
+        if not was_adopted(vm):  # else they were there before Corral, like its disks
+            await asyncio.to_thread(remove_state, *state)
         if self._serial_log_dir:
             await asyncio.to_thread(remove_logs, self._host.at(serial_log(vm, self._serial_log_dir)))
 
@@ -332,7 +378,10 @@ class LibvirtHypervisor:
         await self._disk(vm, "copy a disk", lambda c, uuid: disk_moves.copy(c, uuid, path, to_path, format))
 
     async def pivot_disk(self, vm: VmId, path: str) -> None:
+        clean = vm not in await self.drifts()
         await self._disk(vm, "pivot a disk", lambda c, uuid: disk_moves.pivot(c, uuid, path))
+        if clean:  # libvirt has changed the definition with it: that is how it is to be
+            await asyncio.to_thread(self._definitions.forget, vm)
 
     async def end_disk_copy(self, vm: VmId, path: str) -> None:
         await self._disk(vm, "end the copy of a disk", lambda c, uuid: disk_moves.end(c, uuid, path))
@@ -364,11 +413,12 @@ class LibvirtHypervisor:
     # ---- live migration
 
     async def prepare_incoming(self, wish: DomainWish) -> None:
+        named = msgspec.structs.replace(wish, name=domain_name(wish))
         missing = await asyncio.to_thread(self._host.missing, wish)
         if missing:
             raise MigrationFailed(f"{wish.name} can't come here: {missing}", vm=wish.vm)
         await self._call(
-            wish.vm, f"prepare for {wish.name}", lambda c: domains.make_way(c, wish, domain_uuid(wish.vm))
+            wish.vm, f"prepare for {wish.name}", lambda c: domains.make_way(c, named, domain_uuid(wish.vm))
         )
 
     async def migrate(self, vm: VmId, peer_address: str, *, wish: DomainWish) -> MigrationProgress:

@@ -145,7 +145,8 @@ def _fit_topology(domain: Element, wish: DomainWish) -> None:
         return
     a_socket = 1
     for level in ("dies", "clusters", "cores", "threads"):
-        a_socket *= int(topology.attributes.get(level, "1"))
+        count = topology.attributes.get(level, "1")
+        a_socket *= int(count) if count.isdecimal() and int(count) else 1
     if wish.cpus % a_socket == 0:
         topology.attributes["sockets"] = str(wish.cpus // a_socket)
         return
@@ -159,7 +160,8 @@ def _drop_pins(domain: Element, cpus: int) -> None:
     """Of vCPUs that there are no more: libvirt would refuse them."""
     for cputune in domain.all("cputune"):
         for pin in cputune.all("vcpupin"):
-            if int(pin.attributes.get("vcpu", "0")) >= cpus:
+            number = pin.attributes.get("vcpu", "")
+            if number.isdecimal() and int(number) >= cpus:
                 cputune.remove(pin)
 
 

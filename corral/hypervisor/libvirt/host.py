@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from corral.hypervisor.interface import DomainWish
 from corral.hypervisor.libvirt.connection import Connection
+from corral.hypervisor.libvirt.definition import kept_paths
 from corral.hypervisor.libvirt.firmware import find_firmware
 from corral.hypervisor.libvirt.host_profile import HostProfile
 from corral.hypervisor.libvirt.inventory import Capabilities, parse_capabilities, read_inventory
@@ -97,7 +98,11 @@ class Host:
 
     def missing(self, wish: DomainWish) -> str:
         """Blocking. What of the VM's surroundings is not here, in words; empty: nothing."""
-        paths = [disk.path for disk in wish.disks] + ([wish.seed_path] if wish.seed_path else [])
+        paths = (
+            [disk.path for disk in wish.disks]
+            + kept_paths(wish)
+            + ([wish.seed_path] if wish.seed_path else [])
+        )
         lacking = [path for path in paths if not self.at(path).exists()]
         lacking += [nic.bridge for nic in wish.nics if not self.at(f"/sys/class/net/{nic.bridge}").exists()]
         return f"there is no {', '.join(lacking)}" if lacking else ""

@@ -1,15 +1,17 @@
 """Identity: which domains are Corral's, kept inside the domains themselves.
 
 In this room   the metadata element `<corral:vm id= generation=>`, the UUID of a VM's domain, and a cache of both
-Always true    the UUID follows from the VM's id, so every node gives the VM the same one. Whatever names a
+Always true    the UUID follows from the VM's id, so every node gives the VM the same one: computed for a VM that
+               Corral made, and written into the id of one whose domain was there before. Whatever names a
                domain ours is libvirt's record, never ours: the cache only spares asking again.
 Next door      domain_xml.py writes the element; driver.py forgets cached ones when an event says "defined"
 Start here     Identities
 """
 
+import re
 import xml.etree.ElementTree as ET
 from typing import Final
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from msgspec import Struct
 
@@ -26,7 +28,20 @@ class Identity(Struct, frozen=True):
 
 
 def domain_uuid(vm: VmId) -> str:
-    return str(uuid5(NAMESPACE, vm))
+    kept = _ADOPTED.fullmatch(vm)
+    return str(UUID(kept[1])) if kept else str(uuid5(NAMESPACE, vm))
+
+
+def adopted_id(id: str, uuid: str) -> str:
+    """The id of a VM whose domain keeps its UUID."""
+    return f"{id}-{UUID(uuid).hex}"
+
+
+def was_adopted(vm: VmId) -> bool:
+    return _ADOPTED.fullmatch(vm) is not None
+
+
+_ADOPTED: Final = re.compile(r"vm-[0-9A-Z]+-([0-9a-f]{32})")
 
 
 def read_identity(element: str) -> Identity | None:
@@ -73,6 +88,11 @@ class Identities:
         """The definition was changed: ask again."""
         self._fresh.pop(uuid, None)
         self._changes[uuid] = self.marker(uuid) + 1
+
+    def forget(self, uuid: str) -> None:
+        """The domain is nobody's any more."""
+        self.changed(uuid)
+        self._vms.pop(uuid, None)
 
     def keep_only(self, uuids: frozenset[str]) -> None:
         """Forget domains that are no more."""

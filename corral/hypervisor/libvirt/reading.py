@@ -16,7 +16,7 @@ from typing import Final
 from corral.hypervisor.libvirt.canonical import bytes_of
 from corral.hypervisor.libvirt.identity import XMLNS
 from corral.hypervisor.libvirt.xmltree import Element, prefixes_in, resolved
-from corral.model.found import DomainModel, FoundDisk, FoundNic, Refusal
+from corral.model.domain import DomainModel, FoundDisk, FoundNic, Refusal
 
 TYPES: Final = ("kvm", "qemu")
 MODELLED: Final = frozenset({"name", "uuid", "title", "description", "metadata", "memory", "currentMemory", "vcpu",
@@ -49,7 +49,7 @@ def read_domain(domain: Element) -> DomainModel:
         machine=domain.get("machine", "os", "type"),
         firmware=_firmware(domain),
         disks=tuple(_disks(domain)),
-        nics=tuple(_nic(element) for element in domain.all("devices", "interface")),
+        nics=tuple(_nics(domain)),
         kept=_kept(domain),
     )
 
@@ -157,8 +157,11 @@ def modelled_disks(domain: Element) -> dict[str, Element]:
 
 def modelled_nics(domain: Element) -> dict[str, Element]:
     """NICs that are ports, by their MAC address."""
-    nics = (element for element in domain.all("devices", "interface") if not why_kept_nic(element))
-    return {mac_of(element): element for element in nics}
+    nics = domain.all("devices", "interface")
+    uses = Counter(mac_of(element) for element in nics)
+    return {
+        mac: element for element in nics if not why_kept_nic(element) and uses[mac := mac_of(element)] == 1
+    }
 
 
 def disk_path(disk: Element) -> str:
@@ -216,7 +219,16 @@ def why_kept_nic(nic: Element) -> str:
     return "" if mac_of(nic) else "without a MAC address"
 
 
-def _nic(nic: Element) -> FoundNic:
+def _nics(domain: Element) -> Iterator[FoundNic]:
+    ports = modelled_nics(domain)
+    for nic in domain.all("devices", "interface"):
+        why = why_kept_nic(nic)
+        if not why and mac_of(nic) not in ports:
+            why = "its MAC address is there twice"
+        yield _nic(nic, why)
+
+
+def _nic(nic: Element, kept: str) -> FoundNic:
     source = nic.find("source")
     values = source.attributes if source is not None else {}
     return FoundNic(
@@ -224,7 +236,7 @@ def _nic(nic: Element) -> FoundNic:
         kind=nic.attributes.get("type", ""),
         source=next((values[k] for k in ("bridge", "network", "dev", "path") if k in values), ""),
         model=nic.get("type", "model"),
-        kept=why_kept_nic(nic),
+        kept=kept,
     )
 
 

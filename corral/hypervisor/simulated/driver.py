@@ -25,10 +25,13 @@ from corral.hypervisor.interface import (
 )
 from corral.hypervisor.simulated import disk_moves
 from corral.hypervisor.simulated.displays import Displays
+from corral.hypervisor.simulated.foreign import adopt_foreign, release_domain
 from corral.hypervisor.simulated.migration import begin_migration
 from corral.hypervisor.simulated.snapshots import each, paths, refuse_raw
 from corral.hypervisor.simulated.world import Held, SimulatedHost
 from corral.model.console import ConsoleKind
+from corral.model.domain import Drift
+from corral.model.found import FoundReport
 from corral.model.hardware import Firmware, Graphics
 from corral.model.ids import VmId
 from corral.model.link import SnapshotAssignment
@@ -74,17 +77,39 @@ class SimulatedHypervisor:
             migration_address=host.address,
             devices=host.devices,
             offers=host.offers,
+            domains=tuple(sorted(found.name for found in host.foreign.values())),
         )
 
     async def look(self) -> Mapping[VmId, Domain]:
         await self._call("look", (0.0, 0.001))
         return {vm: held.domain for vm, held in self.host.domains.items()}
 
+    async def found(self) -> Mapping[str, FoundReport]:
+        await self._call("found", (0.0, 0.001))
+        return dict(self.host.foreign)
+
+    async def adopt(self, wish: DomainWish, *, running: bool) -> None:
+        await self._call("adopt")
+        adopt_foreign(self.host, wish, running=running)
+        await self._faults.strike("hypervisor.adopt.end")
+
+    async def drifts(self) -> Mapping[VmId, Drift]:
+        await self._call("drifts", (0.0, 0.001))
+        return {vm: held.drift for vm, held in self.host.domains.items() if held.drift}
+
+    async def release(self, vm: VmId, *, autostart: bool) -> None:
+        await self._call("release")
+        release_domain(self.host, vm, autostart=autostart)
+        await self._faults.strike("hypervisor.release.end")
+
     async def define(self, wish: DomainWish) -> None:
         await self._call("define")
         self._check_firmware(wish)
         held = self.host.domains.get(wish.vm)
-        if held and held.domain.state is not DomainState.STOPPED:
+        if held and held.drift and held.drift.digest != wish.settles:
+            held.domain = replace(held.domain, generation=wish.generation)
+        elif held and held.domain.state is not DomainState.STOPPED:
+            held.drift = None
             held.wish = wish
             held.domain = replace(held.domain, generation=wish.generation, name=wish.name)
         else:

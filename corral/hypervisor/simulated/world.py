@@ -20,6 +20,8 @@ from corral.clock import Clock
 from corral.hypervisor.interface import Domain, DomainEvent, DomainWish, MigrationProgress
 from corral.hypervisor.simulated.displays import Displays
 from corral.hypervisor.simulated.snapshots import Contents
+from corral.model.domain import Drift
+from corral.model.found import FoundReport
 from corral.model.ids import VmId
 from corral.model.node import Offers, PciDevice
 from corral.model.units import GiB
@@ -59,6 +61,7 @@ class Held:
     wish: DomainWish
     domain: Domain
     running: Running | None = None
+    drift: Drift | None = None  # what somebody else changed in its definition
 
 
 @dataclass
@@ -153,6 +156,7 @@ class SimulatedHost:
         self.jobs: dict[VmId, Job] = {}
         self.copies: dict[tuple[VmId, str], object] = {}  # disks being copied, by VM and path (disk_moves.py)
         self.displays: dict[VmId, Displays] = {}  # by VM that runs or ran here
+        self.foreign: dict[str, FoundReport] = {}  # by UUID: domains that are not Corral's
         self.starts = 0
         self.events: asyncio.Queue[DomainEvent] = asyncio.Queue()
 

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from corral.model.found import FoundDomain
 from corral.model.resource import Resource
 from corral.model.token import JoinToken, Role, Token
 from corral.model.vm import VM, CloudInit
@@ -32,8 +33,11 @@ def may_see(kind: type[Resource], role: Role) -> bool:
 def in_lists(resource: R) -> R:
     """As lists and watches show it."""
     match resource:
-        case VM() if resource.spec.cloud_init != _NOTHING:
-            return resource.having(spec=msgspec.structs.replace(resource.spec, cloud_init=_NOTHING))
+        case VM() if resource.spec.cloud_init != _NOTHING or resource.spec.base_xml:
+            spec = msgspec.structs.replace(resource.spec, cloud_init=_NOTHING, base_xml="")
+            return resource.having(spec=spec)
+        case FoundDomain():
+            return resource.having(status=msgspec.structs.replace(resource.status, xml=""))
         case Token():
             return resource.having(spec=msgspec.structs.replace(resource.spec, sha256=""))
         case JoinToken():
@@ -43,6 +47,8 @@ def in_lists(resource: R) -> R:
 
 def alone(resource: Resource, role: Role) -> Resource:
     """As it is shown by itself."""
+    if isinstance(resource, FoundDomain):  # libvirt leaves passwords out of its XML
+        return resource
     if isinstance(resource, VM) and RANK[role] >= RANK[Role.OPERATOR]:
         return resource
     return in_lists(resource)

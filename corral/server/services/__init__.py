@@ -5,8 +5,10 @@ Next door      requests.py has the bodies; base.py turns a decision into a commi
 Start here     vms.py
 """
 
+from corral.server.services.adopting import Adoptions
 from corral.server.services.base import Desk
 from corral.server.services.clones import Clones
+from corral.server.services.drifting import Drifting
 from corral.server.services.images import Images
 from corral.server.services.manifests import Manifests
 from corral.server.services.networks import Networks
@@ -26,6 +28,8 @@ class Services:
         self.desk = desk
         self.vms = VMs(desk)
         self.clones = Clones(desk, self.vms.addresses)
+        self.adoptions = Adoptions(desk)
+        self.drifting = Drifting(desk)
         self.volumes = Volumes(desk)
         self.snapshots = Snapshots(desk)
         self.images = Images(desk)

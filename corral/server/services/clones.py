@@ -56,6 +56,11 @@ class Clones:
     def _clone(self, source: VM, ask: CloneVM) -> Change:
         check_name(ask.name)
         check_labels(ask.labels or {})
+        if source.spec.base_xml:
+            raise Invalid(
+                "vm", source.name, "a VM of Corral's own making",
+                hint="Its definition was written for that one domain. Make a new VM from a copy of its disk.",
+            )  # fmt: skip
         id = VmId(new_id("vm", self.clock))
         snapshot, new_snapshots = self._snapshot(source, ask, id)
         volumes = self._volumes(source, ask, id, snapshot)

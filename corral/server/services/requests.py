@@ -70,6 +70,20 @@ class UpdateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stop_timeout_s: float | UnsetType = UNSET
 
 
+class SettleDrift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /vms/{vm}/drift."""
+
+    settle: str  # accept: the VM takes it over; revert: the definition becomes the VM's again
+    digest: str = ""  # of the drift that was looked at; empty: whichever there is
+
+
+class AdoptDomain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /found-domains/{found}/adopt."""
+
+    name: str = ""  # of the VM; empty: as the domain is called, in letters that a VM may have
+    labels: dict[str, str] = {}
+
+
 class MigrateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of POST /vms/{vm}/migrate."""
 

@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from corral.clock import new_id
 from corral.errors import CorralError, InUse, Invalid
+from corral.model.found import FoundDomain
 from corral.model.ids import NodeId
 from corral.model.node import Node
 from corral.model.operation import Operation, Verb
@@ -143,4 +144,11 @@ class Nodes(Things):
         vms = self.mirror.select(VM, "node", node.id)
         if vms and not force:
             raise NodeHasVMs(node, len(vms))
-        return self._gone(node)
+        found = self.mirror.select(FoundDomain, "node", node.id)
+        return Change(
+            target=node,
+            writes=(Remove(node.id), *(Remove(domain.id) for domain in found)),
+            expect={r.id: r.revision for r in (node, *found)},
+            verb=Verb.DELETE,
+            done=True,
+        )

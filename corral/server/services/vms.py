@@ -90,6 +90,20 @@ class BoundToNode(CorralError):
         )
 
 
+class Drifted(CorralError):
+    """Somebody else has changed the VM's definition; that has to be settled first."""
+
+    code = "vm.drifted"
+    status = 409
+
+    def __init__(self, vm: VM) -> None:
+        super().__init__(
+            f"the definition of {vm.name} was changed behind Corral's back, which another node could not know",
+            hint=f"`corral vm drift {vm.name}` shows what was changed, and settles it.",
+            vm=vm.id,
+        )
+
+
 class Migrating(CorralError):
     """The VM is moving to another node."""
 
@@ -128,8 +142,13 @@ class VMs:
     async def migrate(self, vm: str, ask: MigrateVM, asking: Asking) -> Operation:
         return await self.desk.submit(asking, lambda: self._migrate(self._here(vm), ask))
 
-    async def delete(self, vm: str, asking: Asking, *, keep_volumes: bool = False) -> Operation:
-        return await self.desk.submit(asking, lambda: self._delete(self.mirror.find(VM, vm), keep_volumes))
+    async def delete(
+        self, vm: str, asking: Asking, *, keep_volumes: bool = False, erase: bool = False
+    ) -> Operation:
+        """Erase: files that were there before Corral go too."""
+        return await self.desk.submit(
+            asking, lambda: self._delete(self.mirror.find(VM, vm), keep_volumes, erase)
+        )
 
     def _here(self, name: str) -> VM:
         vm = self.mirror.find(VM, name)
@@ -237,6 +256,8 @@ class VMs:
                 raise DiskMoves(vm, volume)
         if why := moves_live(vm.spec.hardware):
             raise BoundToNode(vm, why)
+        if vm.report and vm.report.drift:
+            raise Drifted(vm)
         target = self.mirror.find(Node, ask.target) if ask.target else None
         if target and target.id == vm.status.node:
             raise Invalid("target", ask.target, "another node than the VM's own")
@@ -247,7 +268,7 @@ class VMs:
         change = self._change(vm, Verb.MIGRATE, migration=wish)
         return msgspec.structs.replace(change, operation_id=operation_id)
 
-    def _delete(self, vm: VM, keep_volumes: bool) -> Change:
+    def _delete(self, vm: VM, keep_volumes: bool, erase: bool = False) -> Change:
         if vm.spec.protected:
             raise Protected(vm.name)
         gone = vm.having(deleted_at=vm.deleted_at or self.clock.now_s(), generation=vm.generation + 1)
@@ -255,16 +276,11 @@ class VMs:
         expect = {vm.id: vm.revision}
         if keep_volumes:
             refuse_keeping_volumes(vm, self.mirror)
-            for volume in self.mirror.select(Volume, "vm", vm.id):
-                writes.append(
-                    Put(
-                        volume.having(
-                            spec=msgspec.structs.replace(volume.spec, vm=None),
-                            generation=volume.generation + 1,
-                        )
-                    )
-                )
-                expect[volume.id] = volume.revision
+        changes: dict[str, object] = {"vm": None} if keep_volumes else {"erase": True} if erase else {}
+        for volume in self.mirror.select(Volume, "vm", vm.id) if changes else ():
+            spec = msgspec.structs.replace(volume.spec, **changes)
+            writes.append(Put(volume.having(spec=spec, generation=volume.generation + 1)))
+            expect[volume.id] = volume.revision
         return Change(target=gone, writes=tuple(writes), expect=expect, verb=Verb.DELETE)
 
     def _change(

@@ -133,6 +133,7 @@ class Volumes(Things):
         return self._new(volume.having(labels=ask.labels, spec=spec), done=False)
 
     def _clone(self, source: Volume, ask: CloneVolume) -> Change:
+        refuse_found(source)
         check_still(source, self.mirror)
         if ask.linked and not source.spec.image:
             raise Invalid("linked", "true", "possible: it stands on no image", hint="Clone it in full.")
@@ -157,6 +158,7 @@ class Volumes(Things):
         )
 
     def _move(self, volume: Volume, ask: MoveVolume) -> Change:
+        refuse_found(volume)
         pool = the_pool(ask.pool, self.mirror, "pool")
         if volume.deleting or volume.spec.trash or volume.status.phase is not VolumePhase.READY:
             raise VolumeNotReady(volume)
@@ -207,7 +209,9 @@ class Volumes(Things):
         kept = volume.status.made and not volume.deleting and self.trash_s > 0
         if kept and not purge and not wipe and not volume.spec.trash:
             return self._into_trash(volume)
-        spec = msgspec.structs.replace(volume.spec, wipe=wipe or volume.spec.wipe)
+        spec = msgspec.structs.replace(
+            volume.spec, wipe=wipe or volume.spec.wipe, erase=wipe or volume.spec.erase
+        )
         return msgspec.structs.replace(
             self._going(volume.having(spec=spec)), deadline_s=600.0 + (size_deadline_s(volume) if wipe else 0)
         )
@@ -232,6 +236,15 @@ class Volumes(Things):
         spec = msgspec.structs.replace(volume.spec, trash=None)
         back = volume.having(name=name, generation=volume.generation + 1, spec=spec)
         return self._replace(volume, back, Verb.UPDATE, done=True)
+
+
+def refuse_found(volume: Volume) -> None:
+    """Raises Invalid: its file was there before Corral, and stays where it is"""
+    if volume.spec.file:
+        raise Invalid(
+            "volume", volume.name, "a volume of Corral's own making: it was adopted",
+            hint="Upload its file as an image (`corral image upload`), and make volumes from that.",
+        )  # fmt: skip
 
 
 def check_still(volume: Volume, mirror: Mirror) -> None:

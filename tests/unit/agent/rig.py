@@ -18,6 +18,7 @@ from corral.agent.memory import MemoryMemory
 from corral.agent.ports import LinkDown
 from corral.errors import CorralError
 from corral.hypervisor.simulated import Pace, SimulatedHost, SimulatedHypervisor, World
+from corral.model.found import FoundAll
 from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, VmId, VolumeId
 from corral.model.link import (
     Ack,
@@ -105,6 +106,7 @@ class PlayedServer:
         self.node, self.up, self.acks = node, True, True
         self.assigned: dict[str, Assignment] = {}
         self.held: dict[str, Struct] = {}  # parts of reports, like "vms/vm-1"
+        self.found_all: tuple[str, ...] | None = None
         self.reports: list[Report] = []
         self.hellos: list[Hello] = []
         self.facts: list[Facts] = []
@@ -176,16 +178,21 @@ class PlayedServer:
     def _keep(self, report: Report) -> None:
         if report.inventory:
             self.held["inventory/"] = report.inventory
-        for field in ("pools", "networks", "volumes", "images", "vms"):
+        if report.found_all is not None:
+            for uuid in set(self.found_all or ()) - set(report.found_all.uuids):
+                self.held.pop(f"found/{uuid}", None)
+            self.found_all = report.found_all.uuids
+        for field in ("pools", "networks", "volumes", "images", "vms", "found"):
             self.held |= {f"{field}/{key}": part for key, part in getattr(report, field).items()}
 
     def _digests(self) -> dict[str, str]:
-        fields: dict[str, Any] = {f: {} for f in ("pools", "networks", "volumes", "images", "vms")}
+        fields: dict[str, Any] = {f: {} for f in ("pools", "networks", "volumes", "images", "vms", "found")}
         for full, part in self.held.items():
             field, _, key = full.partition("/")
             if key:
                 fields[field][key] = part
-        return report_digests(Report(inventory=self.held.get("inventory/"), **fields))  # type: ignore[arg-type]
+        found_all = None if self.found_all is None else FoundAll(uuids=self.found_all)
+        return report_digests(Report(inventory=self.held.get("inventory/"), found_all=found_all, **fields))  # type: ignore[arg-type]
 
 
 class PlayedStream:

@@ -168,6 +168,7 @@ async def test_only_kinds_with_routes_can_be_seen(world: World) -> None:
         "Network": Role.VIEWER,
         "VMProfile": Role.VIEWER,
         "Port": Role.VIEWER,
+        "FoundDomain": Role.VIEWER,
         "Operation": Role.VIEWER,
         "Event": Role.VIEWER,
         "Token": Role.ADMIN,

@@ -11,6 +11,7 @@ from corral.hypervisor.libvirt.canonical import differences, digest_of, equivale
 from corral.hypervisor.libvirt.editing import NotEditable, edited, marked, unmarked
 from corral.hypervisor.libvirt.reading import Refused, owner_of, read_domain
 from corral.hypervisor.libvirt.xmltree import Aside, Element, NotXML, Text, parse, split, text_of
+from corral.hypervisor.simulated.foreign import foreign_report
 from corral.model.units import GiB, MiB
 from tools.adopt_check import check, check_file, wish_of
 
@@ -259,3 +260,12 @@ def test_pieces_of_a_file() -> None:
         "d",
     ]
     assert [p.line for p in pieces] == [1, 2, 3, 5, 6, 7] and pieces[4].wrong
+
+
+def test_simulated_domains_read_as_their_model() -> None:
+    report = foreign_report(
+        "web", "1b000000-0000-4000-8000-0000000000a1", paths=("/a",), macs=("52:54:00:00:00:01",)
+    )
+    assert report.model is not None
+    sizes = tuple(replace(d, size_bytes=0) for d in report.model.disks)
+    assert read_domain(parse(report.xml)) == replace(report.model, disks=sizes)

@@ -20,6 +20,9 @@ from corral.server.services.requests import CreateVM, MigrateVM, UpdateVM
 from corral.server.services.vms import BoundToNode, NotRunning, VmGoing
 
 FORCE = Parameter(name="force", type="boolean", text="Do not wait for the guest to shut down.")
+ERASE = Parameter(
+    name="erase", type="boolean", text="Delete also files of an adopted VM that were there before Corral."
+)
 KEEP = Parameter(name="keep_volumes", type="boolean", text="Leave its volumes behind.")
 EXAMPLES = {
     "from an image": {
@@ -72,13 +75,14 @@ async def update_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
 
 
 @delete("/vms/{vm:str}", status_code=202, **about("VMs", answers=Operation, status=202,
-                                                  parameters=(KEEP, *CHANGING_ONE),
+                                                  parameters=(KEEP, ERASE, *CHANGING_ONE),
                                                   errors=(NotFound, PreconditionFailed, Protected)))  # fmt: skip
 async def delete_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
     """Stop a VM and delete it, with the volumes that were made for it."""
-    _, asking, query = await hear(request, Nothing, "keep_volumes")
-    keep = query.flag("keep_volumes")
-    return accepted(await api_of(request).services.vms.delete(vm, asking, keep_volumes=keep), asking)
+    _, asking, query = await hear(request, Nothing, "keep_volumes", "erase")
+    keep, erase = query.flag("keep_volumes"), query.flag("erase")
+    deleting = api_of(request).services.vms.delete(vm, asking, keep_volumes=keep, erase=erase)
+    return accepted(await deleting, asking)
 
 
 @post("/vms/{vm:str}/start", **about("VMs", answers=Operation, status=202, parameters=CHANGING_ONE,
