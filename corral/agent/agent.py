@@ -23,6 +23,7 @@ from corral.agent.looking import CALL_S, Looker, within
 from corral.agent.objects import Objects
 from corral.agent.ports import Link, LinkDown, Memory, Stream
 from corral.agent.reporting import Reporter
+from corral.agent.sending import bring_disk
 from corral.agent.session import Session, close_quietly, hello_of
 from corral.agent.vm_lane import VmLanes
 from corral.clock import Clock, backoff_s, spread_s
@@ -33,6 +34,7 @@ from corral.model.link import (
     NetworkAssignment,
     OpenConsole,
     PoolAssignment,
+    SendDisk,
     TakeScreenshot,
     VmAssignment,
 )
@@ -72,6 +74,7 @@ class Agent:
         self._tasks = Tasks()
         self._left_over = asyncio.Event()  # there may be something of networks that are gone
         self._lanes = Lanes(self._step, self._tasks.spawn)
+        self._storage = storage
         self._held = Held(memory)
         self._reporter = Reporter()
         self._looker = Looker(hypervisor)
@@ -252,9 +255,11 @@ class Agent:
     def _welcomed(self) -> None:
         self.linked, self._attempt = True, 0
 
-    def _console(self, asked: OpenConsole | TakeScreenshot) -> None:
+    def _console(self, asked: OpenConsole | TakeScreenshot | SendDisk) -> None:
         if isinstance(asked, OpenConsole):
             work = bring_console(asked, self._hypervisor, self._link)
+        elif isinstance(asked, SendDisk):
+            work = bring_disk(asked, self._storage, self._link, self._clock)
         else:
             work = bring_screenshot(asked, self._hypervisor, self._link)
         self._tasks.spawn(work, f"console {asked.vm}")

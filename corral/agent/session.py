@@ -25,6 +25,7 @@ from corral.model.link import (
     Assign,
     Hello,
     OpenConsole,
+    SendDisk,
     ServerMessage,
     TakeScreenshot,
     Welcome,
@@ -46,7 +47,7 @@ class Session:
         facts: FactTaker,
         clock: Clock,
         changed: Callable[[tuple[str, ...]], None],
-        open_console: Callable[[OpenConsole | TakeScreenshot], None],
+        open_console: Callable[[OpenConsole | TakeScreenshot | SendDisk], None],
     ) -> None:
         self._hello, self._held, self._reporter, self._facts = hello, held, reporter, facts
         self._clock, self._changed, self._open_console = clock, changed, open_console
@@ -70,7 +71,7 @@ class Session:
                     self._changed(await self._held.adopt(message))
                 case Ack():
                     self._reporter.acked(message.seq)
-                case OpenConsole() | TakeScreenshot():
+                case OpenConsole() | TakeScreenshot() | SendDisk():
                     self._open_console(message)
                 case Welcome():
                     pass  # a doubled message

@@ -1,5 +1,7 @@
-"""Copies of whole VMs, for `corral vm`: clone."""
+"""Copies of whole VMs, for `corral vm`: clone, export, import."""
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +17,7 @@ from corral.cli.parts.options import (
     labels_of,
     names_of,
 )
+from corral.cli.parts.progress import progress_bars
 from corral.cli.parts.session import connect
 
 VmName = Annotated[str, typer.Argument(metavar="VM", help="Name or id.", autocompletion=names_of("vms"))]
@@ -57,3 +60,61 @@ def clone(
         vms = client.vms.having(dry_run=dry_run)
         operation = vms.clone(vm, name, **fields, labels=labels_of(label) if label else None)
         finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+class Format(StrEnum):
+    """Of an archive."""
+
+    NATIVE = "native"  # a tar with a manifest, checksums and qcow2 disks
+    OVA = "ova"  # OVF and stream-optimised VMDKs, for other platforms
+
+
+def export(
+    vm: VmName,
+    file: Annotated[Path, typer.Argument(help="A new file; .ova makes an OVA.")],
+    format: Annotated[
+        Format | None, typer.Option("--format", help="native or ova. Default: by the file's name.")
+    ] = None,
+) -> None:
+    """Write a whole VM, which may run meanwhile, into a file.
+
+    Example: corral vm export web web.corral
+    """
+    from corral.model.units import format_size
+
+    chosen = format or (Format.OVA if file.suffix.lower() == ".ova" else Format.NATIVE)
+    with connect() as client, progress_bars() as progress:
+        manifest = client.export_vm(vm, file, format=chosen, progress=progress)
+    size = format_size(file.stat().st_size)
+    typer.echo(f"VM {manifest.vm.name}: {len(manifest.vm.disks)} disks in {file} ({chosen}, {size})")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="Native, or an OVA of any platform.")],
+    name: Annotated[str, typer.Option("--name", help="Of the new VM. Default: as in the file.")] = "",
+    pool: Annotated[
+        str, typer.Option("--pool", help="Where its volumes live.", autocompletion=names_of("pools"))
+    ] = "",
+    network: Annotated[
+        str,
+        typer.Option(
+            "--network",
+            help="For all of its NICs. Default: networks of the same names.",
+            autocompletion=names_of("networks"),
+        ),
+    ] = "",
+    start: Annotated[bool, typer.Option("--start/--no-start", help="Start it.")] = True,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Make a new VM of a file that was exported, here or elsewhere. Checksums and names in it are checked first.
+
+    Example: corral vm import web.ova --network default
+    """
+    with connect() as client:
+        with progress_bars() as progress:
+            operation = client.import_vm(
+                file, name=name, pool=pool, network=network, running=start, progress=progress
+            )
+        finish(client, [operation], output, wait=wait, timeout=timeout)

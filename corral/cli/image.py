@@ -1,8 +1,5 @@
 """Image: import disk images, to make volumes from."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -27,6 +24,7 @@ from corral.cli.parts.options import (
     sure,
 )
 from corral.cli.parts.present import show_list, show_one
+from corral.cli.parts.progress import progress_bars
 from corral.cli.parts.session import connect
 
 commands = noun("Images: what the disks of new VMs are made from.")
@@ -140,7 +138,7 @@ def build(
 def _upload(name: str, file: Path, labels: dict[str, str], fields: dict[str, str], output: Output) -> None:
     from corral.model.units import format_size
 
-    with connect() as client, _progress() as progress:
+    with connect() as client, progress_bars() as progress:
         image = client.images.upload(name, file, labels=labels, progress=progress, **fields)
     sizes = f"{format_size(image.status.size_bytes)}, {format_size(image.status.virtual_bytes)} for a guest"
     if output in (Output.TABLE, Output.WIDE):
@@ -172,24 +170,3 @@ def _name_of(file: Path) -> str:
     """`Debian_12.qcow2` makes debian-12."""
     kept = "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "-" for c in file.stem.lower())
     return kept.strip("-.")[:63]
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for the checksum and one for the upload; nothing where no terminal is."""
-    if not sys.stderr.isatty():
-        yield lambda what, done, size: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description:>8}"), BarColumn(), DownloadColumn(True), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def report(what: str, done: int, size: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=size)
-            bars.update(tasks[what], completed=done)
-
-        yield report

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from corral.cli._copies import clone
+from corral.cli._copies import clone, export, import_
 from corral.cli.parts import adoption
 from corral.cli.parts.following import finish
 from corral.cli.parts.hardware import (
@@ -480,6 +480,8 @@ def screenshot(
 
 
 commands.command()(clone)
+commands.command()(export)
+commands.command("import")(import_)
 
 
 adoption.add_to(commands)

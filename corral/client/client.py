@@ -14,6 +14,7 @@ Start here     Client
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -39,11 +40,14 @@ from corral.client.nouns import (
     Volumes,
     decoded,
 )
+from corral.client.upload import Progress
 from corral.client.watch import Change, watch, watch_all
 from corral.errors import Invalid
+from corral.model.operation import Operation
 from corral.model.resource import Resource, kind_named
 
 if TYPE_CHECKING:
+    from corral.client.archives.contents import Manifest
     from corral.client.console import Console
 
 
@@ -115,6 +119,20 @@ class Client:
         if not isinstance(noun, Noun):
             raise Invalid("kind", kind, "a kind of resource", hint="Like vm, network or volume.")
         return noun
+
+    def export_vm(
+        self, vm: str, path: str | Path, *, format: str = "native", progress: Progress | None = None
+    ) -> "Manifest":
+        """Write a whole VM into a new file: `native`, or `ova` for other platforms. It may run meanwhile."""
+        from corral.client.archives.moving import export_vm
+
+        return export_vm(self, vm, Path(path), format=format, progress=progress)
+
+    def import_vm(self, path: str | Path, **how: Any) -> Operation:
+        """Make a new VM of such a file: name, pool, network, running, progress."""
+        from corral.client.archives.moving import import_vm
+
+        return import_vm(self, Path(path), **how)
 
     def close(self) -> None:
         self.connection.close()

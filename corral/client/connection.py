@@ -197,6 +197,13 @@ class Stream:
             self._connection.sock.settimeout(max(timeout_s, 0.001))
         return self._response.readline(1 << 24)
 
+    def read(self, size: int = -1) -> bytes:
+        """So many bytes, fewer at the end only. raises OSError, HTTPException: it broke off"""
+        return self._response.read(None if size < 0 else size)
+
+    def header(self, name: str) -> str | None:
+        return self._response.getheader(name)
+
     def close(self) -> None:
         self._response.close()
         self._connection.close()

@@ -346,7 +346,18 @@ class TakeScreenshot(Struct, frozen=True, kw_only=True, tag="screenshot"):
     vm: VmId
 
 
-ServerMessage = Welcome | Assign | Ack | OpenConsole | TakeScreenshot
+class SendDisk(Struct, frozen=True, kw_only=True, tag="send-disk"):
+    """Someone wants a disk of a snapshot as a file: open a console stream for this session and send it there."""
+
+    session: str
+    vm: VmId
+    volume: VolumeId
+    pool_path: str
+    snapshot: str
+    format: str  # qcow2 or vmdk
+
+
+ServerMessage = Welcome | Assign | Ack | OpenConsole | TakeScreenshot | SendDisk
 
 _AGENT: Final[msgspec.json.Decoder[AgentMessage]] = msgspec.json.Decoder(AgentMessage)
 _SERVER: Final[msgspec.json.Decoder[ServerMessage]] = msgspec.json.Decoder(ServerMessage)

@@ -22,6 +22,7 @@ from corral.model.link import (
     Hello,
     OpenConsole,
     Report,
+    SendDisk,
     ServerMessage,
     TakeScreenshot,
     Welcome,
@@ -40,6 +41,7 @@ SERVER_FIELDS: Final[dict[type, str]] = {
     Ack: "ack",
     OpenConsole: "open_console",
     TakeScreenshot: "take_screenshot",
+    SendDisk: "send_disk",
 }
 
 

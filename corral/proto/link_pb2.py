@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63orral/proto/link.proto\x12\x0e\x63orral.link.v1\"e\n\rAgentEnvelope\x12\x0f\n\x05hello\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06report\x18\x02 \x01(\x0cH\x00\x12&\n\x05\x66\x61\x63ts\x18\x03 \x01(\x0b\x32\x15.corral.link.v1.FactsH\x00\x42\t\n\x07message\"\x82\x01\n\x0eServerEnvelope\x12\x11\n\x07welcome\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06\x61ssign\x18\x02 \x01(\x0cH\x00\x12\r\n\x03\x61\x63k\x18\x03 \x01(\x0cH\x00\x12\x16\n\x0copen_console\x18\x04 \x01(\x0cH\x00\x12\x19\n\x0ftake_screenshot\x18\x05 \x01(\x0cH\x00\x42\t\n\x07message\">\n\x05\x46\x61\x63ts\x12\n\n\x02\x61t\x18\x01 \x01(\x01\x12\x0c\n\x04node\x18\x02 \x03(\x01\x12\x0e\n\x06vm_ids\x18\x03 \x03(\t\x12\x0b\n\x03vms\x18\x04 \x03(\x01\"\x15\n\x05\x42ytes\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1d\n\x0cImageRequest\x12\r\n\x05image\x18\x01 \x01(\t\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"?\n\x0b\x43\x65rtificate\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\n\n\x02\x63\x61\x18\x02 \x01(\x0c\x12\x0f\n\x07servers\x18\x03 \x03(\t\"8\n\x0bJoinRequest\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\"S\n\nJoinAnswer\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x11\n\tlink_port\x18\x03 \x01(\r\x12\x0f\n\x07servers\x18\x04 \x03(\t2\x9e\x02\n\x08NodeLink\x12L\n\x07\x43onnect\x12\x1d.corral.link.v1.AgentEnvelope\x1a\x1e.corral.link.v1.ServerEnvelope(\x01\x30\x01\x12;\n\x07\x43onsole\x12\x15.corral.link.v1.Bytes\x1a\x15.corral.link.v1.Bytes(\x01\x30\x01\x12\x43\n\nFetchImage\x12\x1c.corral.link.v1.ImageRequest\x1a\x15.corral.link.v1.Bytes0\x01\x12\x42\n\x05Renew\x12\x1c.corral.link.v1.RenewRequest\x1a\x1b.corral.link.v1.Certificate2J\n\x07Joining\x12?\n\x04Join\x12\x1b.corral.link.v1.JoinRequest\x1a\x1a.corral.link.v1.JoinAnswerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63orral/proto/link.proto\x12\x0e\x63orral.link.v1\"e\n\rAgentEnvelope\x12\x0f\n\x05hello\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06report\x18\x02 \x01(\x0cH\x00\x12&\n\x05\x66\x61\x63ts\x18\x03 \x01(\x0b\x32\x15.corral.link.v1.FactsH\x00\x42\t\n\x07message\"\x97\x01\n\x0eServerEnvelope\x12\x11\n\x07welcome\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06\x61ssign\x18\x02 \x01(\x0cH\x00\x12\r\n\x03\x61\x63k\x18\x03 \x01(\x0cH\x00\x12\x16\n\x0copen_console\x18\x04 \x01(\x0cH\x00\x12\x19\n\x0ftake_screenshot\x18\x05 \x01(\x0cH\x00\x12\x13\n\tsend_disk\x18\x06 \x01(\x0cH\x00\x42\t\n\x07message\">\n\x05\x46\x61\x63ts\x12\n\n\x02\x61t\x18\x01 \x01(\x01\x12\x0c\n\x04node\x18\x02 \x03(\x01\x12\x0e\n\x06vm_ids\x18\x03 \x03(\t\x12\x0b\n\x03vms\x18\x04 \x03(\x01\"\x15\n\x05\x42ytes\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1d\n\x0cImageRequest\x12\r\n\x05image\x18\x01 \x01(\t\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"?\n\x0b\x43\x65rtificate\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\n\n\x02\x63\x61\x18\x02 \x01(\x0c\x12\x0f\n\x07servers\x18\x03 \x03(\t\"8\n\x0bJoinRequest\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\"S\n\nJoinAnswer\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x11\n\tlink_port\x18\x03 \x01(\r\x12\x0f\n\x07servers\x18\x04 \x03(\t2\x9e\x02\n\x08NodeLink\x12L\n\x07\x43onnect\x12\x1d.corral.link.v1.AgentEnvelope\x1a\x1e.corral.link.v1.ServerEnvelope(\x01\x30\x01\x12;\n\x07\x43onsole\x12\x15.corral.link.v1.Bytes\x1a\x15.corral.link.v1.Bytes(\x01\x30\x01\x12\x43\n\nFetchImage\x12\x1c.corral.link.v1.ImageRequest\x1a\x15.corral.link.v1.Bytes0\x01\x12\x42\n\x05Renew\x12\x1c.corral.link.v1.RenewRequest\x1a\x1b.corral.link.v1.Certificate2J\n\x07Joining\x12?\n\x04Join\x12\x1b.corral.link.v1.JoinRequest\x1a\x1a.corral.link.v1.JoinAnswerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,23 +34,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTENVELOPE']._serialized_start=43
   _globals['_AGENTENVELOPE']._serialized_end=144
   _globals['_SERVERENVELOPE']._serialized_start=147
-  _globals['_SERVERENVELOPE']._serialized_end=277
-  _globals['_FACTS']._serialized_start=279
-  _globals['_FACTS']._serialized_end=341
-  _globals['_BYTES']._serialized_start=343
-  _globals['_BYTES']._serialized_end=364
-  _globals['_IMAGEREQUEST']._serialized_start=366
-  _globals['_IMAGEREQUEST']._serialized_end=395
-  _globals['_RENEWREQUEST']._serialized_start=397
-  _globals['_RENEWREQUEST']._serialized_end=424
-  _globals['_CERTIFICATE']._serialized_start=426
-  _globals['_CERTIFICATE']._serialized_end=489
-  _globals['_JOINREQUEST']._serialized_start=491
-  _globals['_JOINREQUEST']._serialized_end=547
-  _globals['_JOINANSWER']._serialized_start=549
-  _globals['_JOINANSWER']._serialized_end=632
-  _globals['_NODELINK']._serialized_start=635
-  _globals['_NODELINK']._serialized_end=921
-  _globals['_JOINING']._serialized_start=923
-  _globals['_JOINING']._serialized_end=997
+  _globals['_SERVERENVELOPE']._serialized_end=298
+  _globals['_FACTS']._serialized_start=300
+  _globals['_FACTS']._serialized_end=362
+  _globals['_BYTES']._serialized_start=364
+  _globals['_BYTES']._serialized_end=385
+  _globals['_IMAGEREQUEST']._serialized_start=387
+  _globals['_IMAGEREQUEST']._serialized_end=416
+  _globals['_RENEWREQUEST']._serialized_start=418
+  _globals['_RENEWREQUEST']._serialized_end=445
+  _globals['_CERTIFICATE']._serialized_start=447
+  _globals['_CERTIFICATE']._serialized_end=510
+  _globals['_JOINREQUEST']._serialized_start=512
+  _globals['_JOINREQUEST']._serialized_end=568
+  _globals['_JOINANSWER']._serialized_start=570
+  _globals['_JOINANSWER']._serialized_end=653
+  _globals['_NODELINK']._serialized_start=656
+  _globals['_NODELINK']._serialized_end=942
+  _globals['_JOINING']._serialized_start=944
+  _globals['_JOINING']._serialized_end=1018
 # @@protoc_insertion_point(module_scope)

@@ -17,18 +17,20 @@ class AgentEnvelope(_message.Message):
     def __init__(self, hello: _Optional[bytes] = ..., report: _Optional[bytes] = ..., facts: _Optional[_Union[Facts, _Mapping]] = ...) -> None: ...
 
 class ServerEnvelope(_message.Message):
-    __slots__ = ("welcome", "assign", "ack", "open_console", "take_screenshot")
+    __slots__ = ("welcome", "assign", "ack", "open_console", "take_screenshot", "send_disk")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     ASSIGN_FIELD_NUMBER: _ClassVar[int]
     ACK_FIELD_NUMBER: _ClassVar[int]
     OPEN_CONSOLE_FIELD_NUMBER: _ClassVar[int]
     TAKE_SCREENSHOT_FIELD_NUMBER: _ClassVar[int]
+    SEND_DISK_FIELD_NUMBER: _ClassVar[int]
     welcome: bytes
     assign: bytes
     ack: bytes
     open_console: bytes
     take_screenshot: bytes
-    def __init__(self, welcome: _Optional[bytes] = ..., assign: _Optional[bytes] = ..., ack: _Optional[bytes] = ..., open_console: _Optional[bytes] = ..., take_screenshot: _Optional[bytes] = ...) -> None: ...
+    send_disk: bytes
+    def __init__(self, welcome: _Optional[bytes] = ..., assign: _Optional[bytes] = ..., ack: _Optional[bytes] = ..., open_console: _Optional[bytes] = ..., take_screenshot: _Optional[bytes] = ..., send_disk: _Optional[bytes] = ...) -> None: ...
 
 class Facts(_message.Message):
     __slots__ = ("at", "node", "vm_ids", "vms")

@@ -20,7 +20,7 @@ from corral.clock import Clock, new_id, new_secret
 from corral.errors import CorralError, NotFound, Unavailable
 from corral.model.console import Console, ConsoleKind
 from corral.model.ids import NodeId, VmId
-from corral.model.link import OpenConsole, ServerMessage, TakeScreenshot
+from corral.model.link import OpenConsole, SendDisk, ServerMessage, TakeScreenshot
 from corral.model.vm import VM, VMPhase
 from corral.proto.channel import CONSOLE_BYTES
 from corral.proto.failures import NodeRefused
@@ -230,7 +230,7 @@ class Consoles:
         """
         found, node = self._found(vm)
         self._check_room(vm)
-        leg = await self._leg(node, OpenConsole(session="", vm=vm, kind=kind, replay_bytes=replay_bytes))
+        leg = await self.leg(node, OpenConsole(session="", vm=vm, kind=kind, replay_bytes=replay_bytes))
         session = ConsoleSession(self, new_id("con", self.clock), found, kind, opener, leg)
         if kind is ConsoleKind.SERIAL:
             self._end_serial(vm, f"{opener.name} opened the console: it is for one at a time")
@@ -241,7 +241,7 @@ class Consoles:
     async def screenshot(self, vm: VmId) -> bytes:
         """The VM's screen as PNG. raises as open() does"""
         _, node = self._found(vm)
-        leg = await self._leg(node, TakeScreenshot(session="", vm=vm))
+        leg = await self.leg(node, TakeScreenshot(session="", vm=vm))
         try:
             async with asyncio.timeout(PICTURE_S):
                 return await _picture(leg, vm)
@@ -295,7 +295,7 @@ class Consoles:
             if session.kind is not ConsoleKind.SERIAL:
                 session.moved = True
                 return None
-            return await self._leg(node, OpenConsole(session="", vm=session.vm, kind=session.kind))
+            return await self.leg(node, OpenConsole(session="", vm=session.vm, kind=session.kind))
         except (CorralError, TimeoutError) as error:
             log.info("console lost in a migration: %s", error, extra=_words(session))
             return None
@@ -308,7 +308,7 @@ class Consoles:
             return None
         return vm.status.node
 
-    async def _leg(self, node: NodeId, asked: OpenConsole | TakeScreenshot) -> Leg:
+    async def leg(self, node: NodeId, asked: OpenConsole | TakeScreenshot | SendDisk) -> Leg:
         """A leg that the agent has taken. raises NodeNotLinked, ConsoleUnanswered, and what the agent says"""
         leg, id = Leg(node), new_secret(self.clock)
         message: ServerMessage = structs.replace(asked, session=id)

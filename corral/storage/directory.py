@@ -19,7 +19,7 @@ from typing import Final
 from corral import command
 from corral.clock import Clock
 from corral.errors import CorralError, Invalid
-from corral.model.link import CopySource, ImageSource, PoolAssignment, VolumeAssignment
+from corral.model.link import CopySource, ImageSource, PoolAssignment, SendDisk, VolumeAssignment
 from corral.model.node import PoolOnNode
 from corral.model.resource import Trouble
 from corral.model.units import MiB, format_size
@@ -27,6 +27,7 @@ from corral.model.volume import ObjectReport, ObjectState
 from corral.storage import copies, files, qcow2, seed, sniff, wiping
 from corral.storage.convert import SourceBusy, convert, failed, needed_bytes
 from corral.storage.copies import Copies, virtual_bytes
+from corral.storage.export import ExportedFile, measured, words_of
 from corral.storage.interface import (
     FileState,
     ImageFetch,
@@ -165,6 +166,22 @@ class DirectoryStorage:
     async def delete_image(self, pool_path: str, image: str) -> None:
         path = Path(image_path(pool_path, _checked("image", image)))
         await self._lane(pool_path).run(lambda: copies.remove(path), "deleting an image")
+
+    @asynccontextmanager
+    async def exported(self, asked: SendDisk, progress: Progress) -> AsyncIterator[ExportedFile]:
+        lane = self._lane(asked.pool_path)
+        origin = Path(volume_path(asked.pool_path, _checked("volume", asked.volume)))
+        format, options = words_of(asked.format)
+        source = CopySource(volume=asked.volume, pool_path=asked.pool_path, snapshot=asked.snapshot)
+        await lane.run(lambda: _check_origin(origin, None), "looking at a volume")
+        target = origin.with_name(f"{origin.stem}.{format}")
+        await self._check_room(target, source, over_image=False)
+        async with self._unfinished(target) as temporary:
+            await convert(
+                origin, temporary, source_format="qcow2", target_format=format, snapshot=asked.snapshot,
+                options=options, qemu_img=self._qemu_img, progress=progress,
+            )  # fmt: skip
+            yield await measured(temporary, lane)
 
     async def make_seed(self, vm: str, files: dict[str, str]) -> str:
         write = lambda: seed.write_seed(self._seeds, _checked("vm", vm), files)  # noqa: E731

@@ -10,11 +10,12 @@ Start here     Storage
 """
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Protocol
 
 from corral.errors import CorralError
-from corral.model.link import ImageSource, PoolAssignment, VolumeAssignment
+from corral.model.link import ImageSource, PoolAssignment, SendDisk, VolumeAssignment
 from corral.model.node import PoolOnNode
 from corral.model.volume import ObjectReport
 
@@ -72,6 +73,15 @@ class ImageFetch(Protocol):
         """The file's bytes in order, in chunks."""
 
 
+class Exported(Protocol):
+    """A file that is there for as long as somebody reads it."""
+
+    size_bytes: int
+    sha256: str
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+
 class Storage(Protocol):
     """Pools on one host."""
 
@@ -112,6 +122,12 @@ class Storage(Protocol):
 
     async def delete_image(self, pool_path: str, image: str) -> None:
         """Remove the pool's copy. No error when there is none."""
+
+    def exported(self, asked: SendDisk, progress: Progress) -> AbstractAsyncContextManager[Exported]:
+        """A snapshot of a volume as one file that stands alone; gone when the block is left.
+
+        raises  PoolFull, StorageFailed
+        """
 
     async def make_seed(self, vm: str, files: dict[str, str]) -> str:
         """Write a NoCloud ISO with these files (name: text) and return its path. The same content: no rewrite."""

@@ -6,16 +6,20 @@ Next door      directory.py is the real one
 Start here     SimulatedStorage
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from corral.clock import Clock
 from corral.faults import Faults, NoFaults
-from corral.model.link import CopySource, ImageSource, PoolAssignment, VolumeAssignment
+from corral.model.link import CopySource, ImageSource, PoolAssignment, SendDisk, VolumeAssignment
 from corral.model.node import PoolOnNode
 from corral.model.resource import Trouble
 from corral.model.units import GiB, TiB
 from corral.model.volume import ObjectReport, ObjectState
 from corral.storage.interface import (
+    Exported,
     FileState,
     ImageFetch,
     NotMounted,
@@ -57,6 +61,16 @@ class SharedFiles(Files):
     """Files that all hosts see, in the pools below `pools`."""
 
     pools: dict[str, None] = field(default_factory=dict)  # paths, in order of appearance
+
+
+class SimulatedFile:
+    """A finished export."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content, self.size_bytes, self.sha256 = content, len(content), sha256(content).hexdigest()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self._content
 
 
 class SimulatedStorage:
@@ -173,6 +187,16 @@ class SimulatedStorage:
             raise StorageFailed(f"a volume stands on {path}", path=path)
         self._files(path).sizes.pop(path, None)
         await self._faults.strike("storage.delete_image.end")
+
+    @asynccontextmanager
+    async def exported(self, asked: SendDisk, progress: Progress) -> AsyncIterator[Exported]:
+        """A disk of a few bytes that say which it is."""
+        await self._call("exported")
+        path = volume_path(asked.pool_path, asked.volume)
+        if not self.exists(path):
+            raise StorageFailed(f"{path} is not there", path=path)
+        progress(0.5)
+        yield SimulatedFile(f"{asked.format} {asked.volume} {asked.snapshot}".encode())
 
     async def make_seed(self, vm: str, files: dict[str, str]) -> str:
         await self._call("make_seed")

@@ -141,6 +141,7 @@ class Sim:
             struck=self.struck,
         )
         self.world = World(self.clock, Pace(deaf_share=0.1))
+        self.world.contents.on_revert = self._reverted
         self.shared = SharedFiles()
         self.shared.pools["/shared"] = None
         self.process, self.core = Process("server"), None  # type: ignore[var-annotated]
@@ -504,6 +505,14 @@ class Sim:
                 if "/images/" not in p and "/old/" not in p and p not in paths | seeds
             ]
         return left
+
+    def _reverted(self, vm: str, snapshot: str) -> None:
+        """Disks are put back while somebody waits for just that, and never afterwards: it would cost what was written."""
+        found = self.watch.last.get(vm)
+        wish = found.spec.revert if isinstance(found, VM) else None
+        last = found.status.last_revert if isinstance(found, VM) else None
+        if wish is None or wish.snapshot != snapshot or (last and last.wish == wish.id):
+            self.violate(f"{vm} was put back to {snapshot}, and nobody waits for that")
 
     def _unsettled_snapshots(self) -> list[str]:
         """Each that is ready is on all of its disks, and no disk has one that nobody knows."""

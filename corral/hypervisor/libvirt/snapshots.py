@@ -53,7 +53,7 @@ class Snapshots:
             return seen
         rested = False
         if await self._active(vm):
-            rested = await self._take_live(vm, wish)
+            rested = await self._take_live_or_see(vm, wish)
         elif wish.memory:
             raise SnapshotFailed(f"{vm} does not run, so it has no memory to keep", vm=vm)
         else:
@@ -67,6 +67,15 @@ class Snapshots:
         return SnapshotReport(
             state=seen.state, taken_at=seen.taken_at, memory_bytes=seen.memory_bytes, frozen=rested
         )
+
+    async def _take_live_or_see(self, vm: VmId, wish: SnapshotAssignment) -> bool:
+        """A QEMU that died, or was ended, behind its last write has taken it all the same: the disks say so."""
+        try:
+            return await self._take_live(vm, wish)
+        except SnapshotFailed:
+            if (await self._look(wish)).state is not SnapshotState.READY:
+                raise
+            return False
 
     async def _take_live(self, vm: VmId, wish: SnapshotAssignment) -> bool:
         """Whether the guest's file systems were at rest."""
@@ -256,4 +265,4 @@ def _forget_saved(vm: VmId) -> Callable[[libvirt.virConnect], None]:
 
 def _set_time(domain: libvirt.virDomain) -> None:
     domain.agentSetResponseTimeout(5)
-    domain.setTime({}, libvirt.VIR_DOMAIN_TIME_SYNC)
+    domain.setTime({"seconds": 0, "nseconds": 0}, libvirt.VIR_DOMAIN_TIME_SYNC)  # of the host

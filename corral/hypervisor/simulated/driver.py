@@ -236,6 +236,7 @@ class SimulatedHypervisor:
         self._check_disks(wish)
         if self.host.runs(vm):
             raise SnapshotFailed(f"{vm} runs: its disks can't be put back", vm=vm)
+        self._world.contents.on_revert(vm, wish.snapshot)
         await each(self._world.contents.revert, wish, self._faults.strike)
         await self._faults.strike("hypervisor.revert.end")
 

@@ -33,6 +33,7 @@ class Contents:
     def __init__(self) -> None:
         self.disks: dict[str, Content] = {}
         self._writes = 0
+        self.on_revert: Callable[[str, str], None] = lambda vm, snapshot: None  # for who watches
 
     def at(self, path: str) -> Content:
         return self.disks.setdefault(path, Content())

@@ -37,10 +37,18 @@ class Flow(Answer):
     __slots__ = ("pieces",)
 
     def __init__(
-        self, pieces: AsyncGenerator[bytes, None], media_type: str, headers: Iterable[tuple[str, str]] = ()
+        self,
+        pieces: AsyncGenerator[bytes, None],
+        media_type: str,
+        headers: Iterable[tuple[str, str]] = (),
+        *,
+        length: int | None = None,
     ) -> None:
+        """`length` of all pieces together, where it is known: who gets fewer bytes knows that it broke off."""
         super().__init__(200, headers=[("content-type", media_type), *headers])
         self.headers = [(name, value) for name, value in self.headers if name != b"content-length"]
+        if length is not None:
+            self.headers.append((b"content-length", str(length).encode()))
         self.pieces = pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

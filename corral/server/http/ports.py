@@ -9,9 +9,10 @@ from typing import Protocol
 from corral.clock import Clock
 from corral.model.console import Console, ConsoleKind
 from corral.model.ids import NodeId, VmId
+from corral.model.link import SendDisk
 from corral.model.operation import Operation
 from corral.model.token import JoinToken
-from corral.server.consoles import Opener
+from corral.server.consoles import Leg, Opener
 from corral.server.services import Services
 from corral.server.services.asking import Asking
 from corral.server.tickets import Tickets
@@ -42,6 +43,9 @@ class Consoles(Protocol):
         self, vm: VmId, kind: ConsoleKind, opener: Opener, replay_bytes: int = 0
     ) -> ConsoleSession:
         """Raises CorralError: the VM does not run, its node is not linked, it has no such console"""
+
+    async def leg(self, node: NodeId, asked: SendDisk) -> Leg:
+        """A way to the node, which then sends a disk. raises NodeNotLinked, ConsoleUnanswered"""
 
     async def screenshot(self, vm: VmId) -> bytes:
         """PNG. raises CorralError, as open() does"""

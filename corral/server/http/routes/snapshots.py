@@ -1,16 +1,18 @@
 """Routes of snapshots."""
 
-from litestar import delete, patch, post
+from litestar import delete, get, patch, post
 from litestar.params import FromPath
 
 from corral.errors import InUse, Invalid, NameTaken, NotFound, PreconditionFailed
 from corral.model.operation import Operation
 from corral.model.snapshot import Snapshot
-from corral.server.http.about import CHANGING, CHANGING_ONE, about
-from corral.server.http.answers import Answer
+from corral.model.token import Role
+from corral.server.disks_out import ExportFailed, disk_out
+from corral.server.http.about import CHANGING, CHANGING_ONE, Parameter, about
+from corral.server.http.answers import Answer, Flow
 from corral.server.http.api import api_of
 from corral.server.http.changing import Nothing, accepted, hear
-from corral.server.http.queries import ApiRequest
+from corral.server.http.queries import ApiRequest, Query
 from corral.server.http.reading import reading
 from corral.server.services.requests import CloneVM, CreateSnapshot, UpdateLabels
 from corral.server.services.snapshots import NotNow, OtherHardware, SnapshotNotReady, TooManySnapshots
@@ -88,7 +90,30 @@ async def clone_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
     return accepted(await api_of(request).services.clones.clone(vm, ask, asking), asking)
 
 
+FORMAT = Parameter(name="format", text="qcow2 (the default) or vmdk (stream-optimised).", example="qcow2")
+
+
+@get("/snapshots/{snap:str}/disks/{disk:str}", **about("Snapshots", role=Role.OPERATOR, answers=None,
+                                                         media_type="application/octet-stream", parameters=(FORMAT,),
+                                                         errors=(NotFound, Invalid, SnapshotNotReady,
+                                                                 ExportFailed)))  # fmt: skip
+async def snapshot_disk(request: ApiRequest, snap: FromPath[str], disk: FromPath[str]) -> Answer:
+    """Download a disk of a snapshot as one file that stands alone.
+
+    The node makes the file first, which takes its time; then it comes with its length, and its SHA-256 as ETag.
+    """
+    api = api_of(request)
+    format = Query(request, ("format",)).text("format", "qcow2")
+    found = api.mirror.find(Snapshot, snap)
+    if not disk.isdecimal() or len(disk) > 3:
+        raise Invalid("disk", disk, "a number: 0 is the first one")
+    file = await disk_out(api.core.consoles, api.mirror, found, int(disk), format)
+    headers = (("etag", f'"{file.sha256}"'), ("cache-control", "no-store"))
+    return Flow(file.chunks, "application/octet-stream", headers, length=file.size_bytes)
+
+
 ROUTES = [
+    snapshot_disk,
     clone_vm,
     *reading(Snapshot, tag="Snapshots"),
     create_snapshot,
