@@ -80,6 +80,7 @@ class SnapshotSpec(Struct, frozen=True, kw_only=True):
     cpus: int = 0  # hardware of the VM at that time: memory fits into no other
     memory_bytes: int = 0
     nics: int = 0
+    sizes_bytes: tuple[int, ...] = ()  # of the disks
     hardware: Hardware = Hardware()
     copy_for: VmId | None = None  # taken to copy from for this new VM: goes when that is done
 

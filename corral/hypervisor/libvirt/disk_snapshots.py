@@ -43,11 +43,13 @@ class _Layer(Struct, frozen=True, rename="kebab"):
     format: str
     snapshots: tuple[Inner, ...] = ()
     format_specific: _Specific | None = None
+    virtual_size: int = 0
 
 
 class DiskInfo(Struct, frozen=True):
     snapshots: dict[str, Inner]  # by name
     layers: int
+    size_bytes: int  # as the guest sees it
 
 
 async def look(path: Path) -> DiskInfo:
@@ -70,7 +72,7 @@ async def look(path: Path) -> DiskInfo:
             hint="Clone the VM in full: `corral vm clone --full` makes one layer of them.",
             path=str(path), layers=len(layers),
         )  # fmt: skip
-    return DiskInfo({inner.name: inner for inner in layers[0].snapshots}, len(layers))
+    return DiskInfo({inner.name: inner for inner in layers[0].snapshots}, len(layers), layers[0].virtual_size)
 
 
 def _corrupt(layer: _Layer) -> bool:
@@ -113,7 +115,14 @@ async def drop(path: Path, name: str) -> None:
 
 
 async def revert(path: Path, name: str) -> None:
+    """A disk that has grown since stays as large as it is."""
+    before = await look(path)
     await _snapshot("-a", name, path)
+    if (await look(path)).size_bytes < before.size_bytes:
+        words = ("qemu-img", "resize", "-q", "-f", "qcow2", str(path), str(before.size_bytes))
+        ran = await command.run(*words, deadline_s=QEMU_IMG_S, failed=SnapshotFailed, package="qemu-utils")
+        if ran.code:
+            raise SnapshotFailed(f"{path} did not keep its size: {ran.last_words}", path=str(path))
 
 
 async def _snapshot(what: str, name: str, path: Path) -> None:

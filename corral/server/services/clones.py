@@ -131,19 +131,20 @@ class Clones:
     def _spec(self, source: VM, ask: CloneVM, disks: tuple[Disk, ...], nics: tuple[Nic, ...]) -> VMSpec:
         spec = source.spec
         node = NodeId(self.mirror.find(Node, ask.node).id) if ask.node else None
-        return msgspec.structs.replace(
-            spec,
+        return VMSpec(  # what is not named here is about the source: what it waits for, what was saved of it
+            cpus=spec.cpus,
+            memory_bytes=spec.memory_bytes,
+            hardware=_shareable(source, spec.hardware),
             disks=disks,
             nics=nics,
             cloud_init=as_somebody_else(spec.cloud_init, spec.nics, nics),
             running=ask.running,
             boot=1 if ask.running else 0,
-            protected=False,
+            stop_timeout_s=spec.stop_timeout_s,
+            restart=spec.restart,
+            policy=spec.policy,
+            profile=spec.profile,
             node=node,
-            migration=None,
-            snapshot=None,
-            revert=None,
-            hardware=_shareable(source, spec.hardware),
         )
 
 

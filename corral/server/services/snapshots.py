@@ -152,7 +152,7 @@ class Snapshots(Things):
         refuse_unless_free(vm)
         if snapshot.status.phase is not SnapshotPhase.READY or snapshot.deleting:
             raise SnapshotNotReady(snapshot)
-        _refuse_other_hardware(vm, snapshot)
+        _refuse_other_hardware(vm, snapshot, self.mirror)
         wish = RevertWish(id=new_id("op", self.clock), snapshot=SnapshotId(snapshot.id))
         spec = msgspec.structs.replace(vm.spec, revert=wish, snapshot=wish.snapshot)
         if snapshot.spec.memory and not spec.running:
@@ -185,10 +185,10 @@ def new_snapshot(vm: VM, name: str, mirror: Mirror, now_s: float, id: str) -> Sn
         raise TooManySnapshots(vm)
     if not vm.spec.disks:
         raise Invalid("vm", vm.name, "a VM with disks: there is nothing to keep")
-    for disk in vm.spec.disks:
-        volume = mirror.get(disk.volume)
-        if not isinstance(volume, Volume) or volume.status.phase is not VolumePhase.READY or volume.moves:
-            raise NotNow(vm, "has disks that are not ready, or on their way to another pool")
+    volumes = [v for disk in vm.spec.disks if isinstance(v := mirror.get(disk.volume), Volume)]
+    busy = any(v.status.phase is not VolumePhase.READY or v.moves for v in volumes)
+    if busy or len(volumes) < len(vm.spec.disks):
+        raise NotNow(vm, "has disks that are not ready, or on their way to another pool")
     return Snapshot(
         id=id,
         name=name,
@@ -202,6 +202,7 @@ def new_snapshot(vm: VM, name: str, mirror: Mirror, now_s: float, id: str) -> Sn
             cpus=vm.spec.cpus,
             memory_bytes=vm.spec.memory_bytes,
             nics=len(vm.spec.nics),
+            sizes_bytes=tuple(volume.spec.size_bytes for volume in volumes),
             hardware=vm.spec.hardware,
         ),
         status=SnapshotStatus(since=now_s),
@@ -269,13 +270,15 @@ def refuse_keeping_volumes(vm: VM, mirror: Mirror) -> None:
         raise WouldLoseSnapshots(vm, len(snapshots), "would be left in its volumes, out of reach")
 
 
-def _refuse_other_hardware(vm: VM, snapshot: Snapshot) -> None:
+def _refuse_other_hardware(vm: VM, snapshot: Snapshot, mirror: Mirror) -> None:
     then = snapshot.spec
     if set(then.disks) != {disk.volume for disk in vm.spec.disks}:
         raise OtherHardware(vm, snapshot, "disks", len(vm.spec.disks), "others")
     if not then.memory:
         return
+    sizes = [v.spec.size_bytes for id in then.disks if isinstance(v := mirror.get(id), Volume)]
     for what, now, was in (
+        ("bytes of disks", sum(sizes), sum(then.sizes_bytes)),
         ("vCPUs", vm.spec.cpus, then.cpus),
         ("memory", vm.spec.memory_bytes, then.memory_bytes),
         ("NICs", len(vm.spec.nics), then.nics),
