@@ -410,6 +410,7 @@ def test_ctrl_c_while_waiting_leaves_and_says_how_to_go_on(
     process = subprocess.Popen(
         [sys.executable, "-m", "corral.cli.main", "vm", "create", "web", "--wait"],
         env=dict(os.environ),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
