@@ -202,7 +202,7 @@ def test_no_room_is_said_and_room_is_used(world: World) -> None:
 def test_disk_full_while_importing(world: World) -> None:
     """The pool fills up behind Corral's back: a clear trouble, nothing half-made; with room it goes on by itself."""
     with tiny_pool(world, full=False) as path:
-        world.until("the pool is known to be empty", lambda: _free_bytes(world) > 200 * MiB, 20)
+        world.until("the pool is known to be empty", lambda: _free_bytes(world) > 150 * MiB, 20)
         fill(world, path)
         created = world.ask_for("full", pool="tiny")
         world.until("trouble storage.full", lambda: _volume_trouble(world, "full") == "storage.full", 30)
