@@ -26,6 +26,7 @@ from corral.agent.reporting import Reporter
 from corral.agent.sending import bring_disk
 from corral.agent.session import Session, close_quietly, hello_of
 from corral.agent.vm_lane import VmLanes
+from corral.agent.writing import Writing
 from corral.clock import Clock, backoff_s, spread_s
 from corral.errors import CorralError
 from corral.hypervisor.interface import Hypervisor
@@ -81,6 +82,7 @@ class Agent:
         self._objects = Objects(
             self._held, storage, hypervisor, networking, link, self._reporter, clock, self._lanes.wake
         )
+        self._writing = Writing(hypervisor, clock, lambda: self._vms.running())
         self._vms = VmLanes(
             self._held,
             hypervisor,
@@ -91,13 +93,14 @@ class Agent:
             clock,
             self._tasks,
             self._lanes.wake,
+            self._writing,
         )
         self._found = FoundWatch(hypervisor, self._reporter, clock, self._vms.handed, self._vms.tell_drifts)
         self._session = Session(
             lambda: hello_of(node, version, self._held),
             self._held,
             self._reporter,
-            FactTaker(hypervisor, figures or ProcFigures(), clock),
+            FactTaker(hypervisor, figures or ProcFigures(), clock, self._writing),
             clock,
             self._changed,
             self._console,
@@ -114,6 +117,7 @@ class Agent:
                 (self._resync(), "resync"),
                 (self._take_inventory(), "inventory"),
                 (self._sweep(), "sweep"),
+                (self._writing.run(), "writing"),
                 (watch_guests(self._vms, self._hypervisor, self._clock), "guests"),
                 (self._found.run(), "found"),
             )

@@ -15,6 +15,7 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     migration_uri: str = (
         "qemu+tcp://{address}/system"  # of another node's libvirt; qemu+tls:// where keys are set up
     )
+    migration_pki: Path = Path("/etc/pki/corral")  # certificates for migrations by TLS, where there are any
     trust_shared: bool = (
         False  # believe pools that say they are shared, also where libvirt sees a local file system
     )

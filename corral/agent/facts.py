@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from corral.agent.looking import within
+from corral.agent.writing import Writing
 from corral.clock import Clock
 from corral.errors import CorralError
 from corral.hypervisor.interface import DomainFacts, Hypervisor
@@ -72,7 +73,10 @@ class ProcFigures:
 class FactTaker:
     """Rates come from the difference to the last counters."""
 
-    def __init__(self, hypervisor: Hypervisor, figures: HostFigures, clock: Clock) -> None:
+    def __init__(
+        self, hypervisor: Hypervisor, figures: HostFigures, clock: Clock, writing: Writing | None = None
+    ) -> None:
+        self._writing = writing
         self._hypervisor, self._figures, self._clock = hypervisor, figures, clock
         self._last: Mapping[VmId, DomainFacts] = {}
         self._last_s = clock.monotonic_s()
@@ -85,13 +89,19 @@ class FactTaker:
             return Facts(at=self._clock.now_s(), node=self._figures.row())
         at_s = self._clock.monotonic_s()
         seconds = max(1e-3, at_s - self._last_s)
-        rows = tuple(rates(self._last.get(vm), facts, seconds) for vm, facts in now.items())
+        rows = tuple(
+            (*rates(self._last.get(vm), facts, seconds), self._dirty_bytes_s(vm)) for vm, facts in now.items()
+        )
         self._last, self._last_s = now, at_s
         return Facts(at=self._clock.now_s(), node=self._figures.row(), vm_ids=tuple(now), vms=rows)
 
+    def _dirty_bytes_s(self, vm: VmId) -> float:
+        measured = self._writing.of(vm).dirty_bytes_s if self._writing else None
+        return -1.0 if measured is None else measured
+
 
 def rates(old: DomainFacts | None, new: DomainFacts, seconds: float) -> tuple[float, ...]:
-    """A row in the order of VM_COLUMNS. Counters that went back (the VM was restarted) give 0."""
+    """A row in the order of VM_COLUMNS, but for the last. Counters that went back (the VM was restarted) give 0."""
     if old is None:
         return (0.0, float(new.memory_bytes), 0.0, 0.0, 0.0, 0.0)
     return (

@@ -103,9 +103,10 @@ def make_agent(config: AgentConfig, link: GrpcLink, memory: DiskMemory, clock: C
             clock,
             state_dir=state,
             migration_address=address,
+            pki=config.migration_pki,
             route=Route(
                 peer_uri=config.migration_uri,
-                tls=config.migration_uri.startswith("qemu+tls:"),
+                pki_path=str(config.migration_pki),
                 trust_shared=config.trust_shared,
             ),
         ),

@@ -176,7 +176,8 @@ class Objects:
             await within(CALL_S, f"deleting {volume.key}", self._storage.delete_volume(volume))
             if volume.other:
                 await within(CALL_S, f"deleting {volume.key}", self._storage.delete_volume(other_of(volume)))
-            self._reporter.put("volumes", volume.key, ObjectReport(state=ObjectState.ABSENT, wanted=False))
+            gone = ObjectReport(state=ObjectState.ABSENT, wanted=False, stint=volume.stint)
+            self._reporter.put("volumes", volume.key, gone)
             self._room_changed(volume.pool)
             return None
         if self._closed(volume.pool):
@@ -192,7 +193,7 @@ class Objects:
                 return 0.0
             seen = made
             self._room_changed(volume.pool)
-        self._reporter.put("volumes", volume.key, seen)
+        self._reporter.put("volumes", volume.key, replace(seen, stint=volume.stint))
         self._ready[volume.key] = replace(volume, made=False)
         for vm in self._held.vms_with(volume.volume):
             self._wake(vm)
@@ -263,7 +264,7 @@ class Objects:
     def _creating(self, volume: VolumeAssignment, share: float) -> None:
         seen = self._reporter.get("volumes", volume.key)
         trouble = seen.trouble if isinstance(seen, ObjectReport) else None  # of the last attempt
-        report = ObjectReport(state=ObjectState.CREATING, progress=share, trouble=trouble)
+        report = ObjectReport(state=ObjectState.CREATING, progress=share, trouble=trouble, stint=volume.stint)
         if volume.other:  # it is there, whatever becomes of the copy
             report = replace(
                 report, state=ObjectState.READY, pool=volume.other.pool, generation=volume.generation
@@ -300,7 +301,8 @@ class Objects:
         field = "volumes" if isinstance(thing, VolumeAssignment) else "images"
         old = self._reporter.get(field, thing.key)
         trouble = steady(trouble, old.trouble if isinstance(old, ObjectReport) else None) or trouble
-        report = ObjectReport(state=ObjectState.FAILED, wanted=thing.wanted, trouble=trouble)
+        stint = thing.stint if isinstance(thing, VolumeAssignment) else 0
+        report = ObjectReport(state=ObjectState.FAILED, wanted=thing.wanted, trouble=trouble, stint=stint)
         if isinstance(thing, VolumeAssignment) and thing.other and trouble.code != VolumeLost.code:
             report = replace(
                 report, state=ObjectState.READY, pool=thing.other.pool, generation=thing.generation

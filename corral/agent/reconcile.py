@@ -58,6 +58,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     asked_s: float | None = None  # seconds since the guest was asked to shut down; None: it was not
     pause_s: float = 0.0  # seconds until a restart by policy is due
     moving: bool = False  # a migration away from here is running
+    followed: bool = True  # this agent waits for its end; else the agent before it began it
     result: MigrationReport | None = None  # how this wish ended
     prepared: bool = False  # to receive this wish's migration
     clean: bool = False  # seed and note are removed
@@ -135,6 +136,10 @@ class Migrate(Struct, frozen=True):
     note: LocalVm
 
 
+class Follow(Struct, frozen=True):
+    """A migration that is under way already: see it through."""
+
+
 class CancelMigration(Struct, frozen=True):
     pass
 
@@ -160,6 +165,7 @@ Step = (
     | Forget
     | Prepare
     | Migrate
+    | Follow
     | CancelMigration
     | Conclude
     | s.SnapshotStep
@@ -245,6 +251,8 @@ def _while_running(vm: VmAssignment, seen: Seen, domain: Domain) -> Step:
         return Remember(replace(note, boot=vm.boot, ran=True))
     if not note.ran:
         return Remember(replace(note, ran=True))
+    if domain.lost:
+        return Rest("lost")
     if domain.generation != vm.generation:
         return _grounded(seen) or Define()
     return Rest()
@@ -258,7 +266,7 @@ def _while_loading(domain: Domain, note: LocalVm) -> Step:
 def _stop(vm: VmAssignment, seen: Seen, note: LocalVm) -> Step:
     if note.stopped is not StopReason.ASKED:
         return Remember(replace(note, stopped=StopReason.ASKED))
-    if vm.stop_timeout_s <= 0:
+    if vm.stop_timeout_s <= 0 or (seen.domain and seen.domain.lost):
         return Destroy()
     if seen.asked_s is None:
         return Shutdown()
@@ -341,6 +349,8 @@ def _as_source(vm: VmAssignment, seen: Seen) -> Step:
     move, domain = vm.migrate, seen.domain
     if move is None or not move.go or seen.result:
         return Rest()
+    if seen.moving and not seen.followed:
+        return Follow()
     if seen.moving:
         return CancelMigration() if move.cancel else Wait(MOVING_LOOK_S, "migrating")
     note = seen.note or LocalVm(boot=vm.boot, ran=domain is not None)
@@ -357,6 +367,8 @@ def _outcome(wish: str, seen: Seen, *, cancelled: bool) -> MigrationReport:
     """No migration runs any more: where the domain is tells how it ended, whatever the call returned."""
     if seen.domain is None:
         return MigrationReport(wish=wish, state="done", progress=1.0)
+    if seen.domain.lost:
+        return MigrationReport(wish=wish, state="lost", trouble=seen.error)
     if cancelled:
         return MigrationReport(wish=wish, state="cancelled")
     return MigrationReport(wish=wish, state="failed", trouble=seen.error or _interrupted(seen.now_s))
@@ -385,6 +397,8 @@ def _as_target(vm: VmAssignment, seen: Seen) -> Step:
     note, domain = seen.note, seen.domain
     if note is None or note.prepared != vm.migrate.wish:
         return Remember(LocalVm(boot=vm.boot, prepared=vm.migrate.wish))
+    if domain and domain.lost:
+        return Rest("lost")
     if domain and domain.state in RAN and not note.ran:
         return Remember(replace(note, ran=True, started_at=seen.now_s))
     if note.ran or (domain and domain.state is DomainState.INCOMING):

@@ -27,6 +27,7 @@ from corral.agent.ports import LocalVm
 from corral.agent.reporting import Reporter, coarse, steady
 from corral.agent.seed import seed_files
 from corral.agent.snapshot_lane import SnapshotLane
+from corral.agent.writing import Measured, Writing
 from corral.clock import Clock, backoff_s
 from corral.errors import CorralError
 from corral.hypervisor.interface import (
@@ -42,6 +43,7 @@ from corral.hypervisor.interface import (
 from corral.model.domain import Drift
 from corral.model.ids import VmId
 from corral.model.link import VmAssignment, VmRole
+from corral.model.migration import MigrationFigures
 from corral.model.resource import Trouble
 from corral.model.vm import DomainState, Guest, MigrationReport, StopReason, VMReport
 from corral.storage.interface import Storage
@@ -59,6 +61,7 @@ QUIET: Final = (
 )  # over in no time: not worth a report
 
 SILENT: Final = Guest()
+NO_PROGRESS: Final = MigrationProgress()
 
 
 @dataclass
@@ -75,8 +78,8 @@ class Lane:
     asked_at_s: float | None = None  # monotonic; when the guest was asked to shut down
     due_at_s: float = 0.0  # monotonic; when a restart by policy may take place
     mover: "asyncio.Task[None] | None" = None
-    progress: float = 0.0
-    figures: MigrationProgress | None = None
+    job: MigrationProgress = NO_PROGRESS  # as last looked at
+    figures: MigrationFigures | None = None
     result: MigrationReport | None = None
     move_error: Trouble | None = None
     move_cancelled: bool = False
@@ -104,8 +107,10 @@ class VmLanes:
         clock: Clock,
         tasks: Tasks,
         wake: Callable[[str], None],
+        writing: Writing,
     ) -> None:
         self._held, self._hypervisor, self._storage, self._objects = held, hypervisor, storage, objects
+        self._writing = writing
         self._looker, self._reporter, self._clock = looker, reporter, clock
         self._tasks, self._wake = tasks, wake
         self.lanes: dict[str, Lane] = {}
@@ -133,6 +138,14 @@ class VmLanes:
             return self._failed(key, lane, step, error)
         self._went_well(lane, step)
         return self._pace(lane, step, wait_s)
+
+    def running(self) -> list[VmId]:
+        """VMs that run and are not being migrated away."""
+        return [
+            VmId(key)
+            for key, lane in self.lanes.items()
+            if lane.domain and lane.domain.state is DomainState.RUNNING and lane.mover is None
+        ]
 
     def forget(self, key: str) -> None:
         """The VM is not this node's business any more. Nothing is touched."""
@@ -191,6 +204,7 @@ class VmLanes:
             asked_s=None if lane.asked_at_s is None else now_s - lane.asked_at_s,
             pause_s=max(0.0, lane.due_at_s - now_s),
             moving=moving,
+            followed=lane.mover is not None,
             result=lane.result if lane.result and lane.result.wish == wish else None,
             prepared=bool(wish) and lane.prepared == wish,
             clean=lane.clean,
@@ -212,7 +226,7 @@ class VmLanes:
                 raise
             return True  # its call will end, and tell
         if job:
-            lane.progress = coarse(job.progress)
+            lane.job = job
         return mover is not None or job is not None
 
     # ---- report
@@ -220,7 +234,8 @@ class VmLanes:
     def _publish(self, vm: VmAssignment, lane: Lane, seen: r.Seen, step: r.Step) -> None:
         trouble = step.trouble if isinstance(step, r.Rest) else lane.trouble
         lane.shown = steady(trouble, lane.shown)
-        self._reporter.put("vms", vm.vm, _report(vm, lane, seen, step, lane.shown))
+        measured = self._writing.of(vm.vm)
+        self._reporter.put("vms", vm.vm, _report(vm, lane, seen, step, lane.shown, measured))
 
     def _failed(self, key: str, lane: Lane, step: r.Step | None, error: CorralError) -> float | None:
         """Say what went wrong about what was last reported, and when to try again."""
@@ -266,6 +281,9 @@ class VmLanes:
                 await self._remember(vm, lane, note)
             case r.Migrate(note):
                 await self._migrate(vm, lane, note)
+            case r.Follow():
+                self._follow(vm, lane)
+                return r.MOVING_LOOK_S
             case r.CancelMigration():
                 await within(CALL_S, "cancelling the migration", self._hypervisor.cancel_migration(vm.vm))
                 return r.MOVING_LOOK_S
@@ -360,14 +378,23 @@ class VmLanes:
         seed_path = await self._seed(vm)
         await self._held.note(vm.vm, note)
         lane.result = lane.figures = lane.move_error = None
-        lane.move_cancelled, lane.progress = False, 0.0
-        lane.mover = self._tasks.spawn(self._move(vm, lane, wish_of(vm, seed_path)), f"migrate {vm.vm}")
+        lane.move_cancelled, lane.job = False, NO_PROGRESS
+        moving = self._move(vm, lane, wish_of(vm, seed_path), begun=False)
+        lane.mover = self._tasks.spawn(moving, f"migrate {vm.vm}")
 
-    async def _move(self, vm: VmAssignment, lane: Lane, wish: DomainWish) -> None:
+    def _follow(self, vm: VmAssignment, lane: Lane) -> None:
+        moving = self._move(vm, lane, wish_of(vm, ""), begun=True)
+        lane.mover = self._tasks.spawn(moving, f"follow the migration of {vm.vm}")
+
+    async def _move(self, vm: VmAssignment, lane: Lane, wish: DomainWish, *, begun: bool) -> None:
         """Wait for the end of the migration, however long it takes: giving up would not stop it."""
         assert vm.migrate
         try:
-            lane.figures = await self._hypervisor.migrate(vm.vm, vm.migrate.peer_address, wish=wish)
+            move = vm.migrate
+            done = await self._hypervisor.migrate(
+                vm.vm, move.peer_address, wish=wish, how=move.how, begun=begun
+            )
+            lane.figures = done.figures
         except CorralError as error:
             lane.move_error = Trouble.of(error, self._clock.now_s())
             lane.move_cancelled = isinstance(error, MigrationCancelled)
@@ -395,7 +422,9 @@ def wish_of(vm: VmAssignment, seed_path: str) -> DomainWish:
     )
 
 
-def _report(vm: VmAssignment, lane: Lane, seen: r.Seen, step: r.Step, trouble: Trouble | None) -> VMReport:
+def _report(
+    vm: VmAssignment, lane: Lane, seen: r.Seen, step: r.Step, trouble: Trouble | None, measured: Measured
+) -> VMReport:
     domain, note = seen.domain, seen.note or LocalVm()
     state = domain.state if domain else DomainState.ABSENT
     if domain is None and vm.role is VmRole.NONE and not seen.clean:
@@ -411,7 +440,8 @@ def _report(vm: VmAssignment, lane: Lane, seen: r.Seen, step: r.Step, trouble: T
         step=_words(step),
         started_at=note.started_at if runs else 0.0,
         guest=lane.guest if runs else Guest(),
-        migration=_migration_report(vm, lane, seen),
+        migration=_migration_report(vm, lane, seen, measured),
+        lost=domain is not None and domain.lost,
         trouble=trouble,
         restarts=note.restarts,
         drift=lane.drift if domain else None,
@@ -442,7 +472,7 @@ def _words(step: r.Step) -> str:
             return "removing"
         case r.Prepare():
             return "preparing"
-        case r.Migrate():
+        case r.Migrate() | r.Follow():
             return "migrating"
         case r.CancelMigration():
             return "cancelling the migration"
@@ -455,19 +485,32 @@ def _words(step: r.Step) -> str:
     return ""
 
 
-def _migration_report(vm: VmAssignment, lane: Lane, seen: r.Seen) -> MigrationReport | None:
+def _migration_report(
+    vm: VmAssignment, lane: Lane, seen: r.Seen, measured: Measured
+) -> MigrationReport | None:
     if vm.role is VmRole.OWNER and seen.note and seen.note.sent_away and seen.domain is None:
         return MigrationReport(wish=seen.note.sent_away, state="done", progress=1.0)
     if vm.migrate is None:
         return None
+    if vm.role is VmRole.OWNER and not vm.migrate.go:
+        return MigrationReport(
+            wish=vm.migrate.wish,
+            state="measured",
+            dirty_bytes_s=measured.dirty_bytes_s,
+            working_bytes=measured.working_bytes,
+            memory_bytes=measured.memory_bytes,
+        )
     if vm.role is VmRole.SOURCE and seen.moving:
-        return MigrationReport(wish=vm.migrate.wish, state="running", progress=lane.progress)
+        job = lane.job
+        return MigrationReport(
+            wish=vm.migrate.wish, state="running", progress=coarse(job.progress), figures=job.figures
+        )
     if vm.role is VmRole.TARGET and (seen.prepared or (seen.note and seen.note.ran)):
         return MigrationReport(wish=vm.migrate.wish, state="ready")
     return seen.result if vm.role is VmRole.SOURCE else None
 
 
-def _with_figures(result: MigrationReport, figures: MigrationProgress | None) -> MigrationReport:
+def _with_figures(result: MigrationReport, figures: MigrationFigures | None) -> MigrationReport:
     if result.state != "done" or figures is None:
         return result
-    return replace(result, downtime_ms=figures.downtime_ms, total_s=figures.total_s)
+    return replace(result, figures=figures)

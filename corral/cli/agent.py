@@ -48,6 +48,14 @@ UriOption = Annotated[
         help="How another node's libvirt is reached, {address} put in; qemu+tls:// encrypts the guest's memory too.",
     ),
 ]
+PkiOption = Annotated[
+    Path,
+    typer.Option(
+        "--migration-pki",
+        envvar="CORRAL_MIGRATION_PKI",
+        help="Directory of `corral server peer-certificate`: with it, guests are migrated by TLS.",
+    ),
+]
 TrustOption = Annotated[
     bool,
     typer.Option(
@@ -90,6 +98,7 @@ def run(
     libvirt: LibvirtOption = "qemu:///system",
     migration_address: AddressOption = "",
     migration_uri: UriOption = "qemu+tcp://{address}/system",
+    migration_pki: PkiOption = Path("/etc/pki/corral"),
     trust_shared: TrustOption = False,
     server: ServerOption = None,
 ) -> None:
@@ -102,7 +111,8 @@ def run(
     from corral.agent.main import main
 
     config = _config(data_dir, libvirt, migration_address, server)
-    main(replace(config, migration_uri=migration_uri, trust_shared=trust_shared))
+    ways = {"migration_uri": migration_uri, "migration_pki": migration_pki, "trust_shared": trust_shared}
+    main(replace(config, **ways))
 
 
 def _config(data_dir: Path, libvirt: str, migration_address: str, server: list[str] | None) -> "AgentConfig":

@@ -145,6 +145,28 @@ def init(
     )
 
 
+@commands.command("peer-certificate")
+def peer_certificate(
+    names: Annotated[
+        list[str], typer.Argument(metavar="ADDRESS...", help="Under which other nodes reach the node.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Directory to write; copy it to /etc/pki/corral there.")],
+    data_dir: DataDirOption = Path(DATA_DIR),
+) -> None:
+    """Issue a certificate for a node's libvirt, so that guests are migrated by TLS.
+
+    Example: corral server peer-certificate 10.78.0.1 --out node1-pki
+    """
+    from corral.clock import SystemClock
+    from corral.server.peers import write_peer_files
+    from corral.server.pki import Authority
+
+    write_peer_files(Authority.open(data_dir / "ca", SystemClock(), create=False), names, out)
+    typer.echo(
+        f"{out} has the certificate of {', '.join(names)}. docs/operations/migration.md: what to do with it."
+    )
+
+
 @commands.command()
 def run(
     data_dir: DataDirOption = Path(DATA_DIR),

@@ -351,6 +351,92 @@ def migrate(
         finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
 
 
+@commands.command()
+def preflight(
+    vm: VmName,
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="NODE", help="Default: every node.", autocompletion=names_of("nodes")),
+    ] = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Say what would prevent a live migration, node by node, and how long it would take. Nothing is begun.
+
+    Example: corral vm preflight web --to node2
+    """
+    from corral.cli.parts.preflight import show_preflight
+
+    with connect() as client:
+        show_preflight(client.vms.preflight(vm, to), output)
+
+
+@commands.command()
+def policy(
+    vm: VmName,
+    auto_converge: Annotated[
+        bool | None,
+        typer.Option("--auto-converge/--no-auto-converge", help="Slow the guest when it writes too fast."),
+    ] = None,
+    post_copy: Annotated[
+        bool | None,
+        typer.Option(
+            "--post-copy/--no-post-copy",
+            help="Let it run at the target before its memory is there, when nothing else helps. "
+            "A link that breaks meanwhile loses the guest.",
+        ),
+    ] = None,
+    local_disks: Annotated[
+        bool | None,
+        typer.Option("--local-disks/--no-local-disks", help="Copy volumes of local pools along."),
+    ] = None,
+    compress: Annotated[
+        bool | None, typer.Option("--compress/--no-compress", help="Send pages as differences.")
+    ] = None,
+    parallel: Annotated[
+        int | None, typer.Option("--parallel", help="Connections for memory; 0: as the forecast says.")
+    ] = None,
+    tls: Annotated[str, typer.Option("--tls", help="auto (where both nodes can) or always.")] = "",
+    downtime: Annotated[int | None, typer.Option("--downtime-ms", help="Pause that is aimed at.")] = None,
+    bandwidth: Annotated[
+        str, typer.Option("--bandwidth", metavar="SIZE", help="A second, like 100MiB; 0: no limit.")
+    ] = "",
+    timeout_s: Annotated[
+        str, typer.Option("--give-up-after", metavar="TIME", help="Like 30m; 0: by the forecast.")
+    ] = "",
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Set how a VM may be live-migrated; what is not given stays as it is.
+
+    Example: corral vm policy web --post-copy --bandwidth 200MiB --downtime-ms 500
+    """
+    import msgspec
+
+    from corral.model.units import parse_size
+
+    chosen = {
+        "auto_converge": auto_converge,
+        "post_copy": post_copy,
+        "local_disks": local_disks,
+        "compress": compress,
+        "parallel": parallel,
+        "tls": tls or None,
+        "downtime_ms_max": downtime,
+        "bandwidth_bytes_s": (0 if bandwidth == "0" else parse_size(bandwidth, "bandwidth"))
+        if bandwidth
+        else None,
+        "timeout_s": duration_s(timeout_s, "give-up-after"),
+    }
+    given = {name: value for name, value in chosen.items() if value is not None}
+    if not given:
+        raise typer.BadParameter("nothing to set; --help lists what can be")
+    with connect() as client:
+        operation = client.vms.having(dry_run=dry_run).edit(
+            vm, lambda now: {"migration_policy": {**msgspec.to_builtins(now.spec.migration_policy), **given}}
+        )
+        finish(client, [operation], output, wait=False, dry_run=dry_run)
+
+
 @commands.command("set")
 def set_(
     vm: VmName,

@@ -186,6 +186,11 @@ class Noun(Generic[R]):
 class VMs(Noun[VM]):
     kind = VM
 
+    def preflight(self, name: str, to: str = "") -> dict[str, Any]:
+        """What would prevent its live migration, for every node or for one, and what that would take."""
+        query = {"to": to} if to else {}
+        return decoded(self._get(f"{_quoted(name)}/preflight", query), dict[str, Any])
+
     def explain(self, name: str) -> dict[str, Any]:
         """Why it is where it is, what it waits for, what happened lately; as the API's Explanation."""
         return decoded(self._get(f"{_quoted(name)}/explain"), dict[str, Any])

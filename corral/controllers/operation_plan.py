@@ -15,12 +15,14 @@ from msgspec import Struct
 
 from corral.errors import DeadlinePassed
 from corral.model.image import Image, ImagePhase
+from corral.model.migration import MigrationFigures, MigrationResult
 from corral.model.network import Network
 from corral.model.node import NetworkOnNode, Node, PoolOnNode
 from corral.model.operation import Operation, OperationState, OperationStatus, Step, Verb
 from corral.model.pool import StoragePool
 from corral.model.resource import Resource, Trouble
 from corral.model.snapshot import Snapshot, SnapshotPhase
+from corral.model.units import format_size
 from corral.model.vm import VM, DomainState, VMPhase
 from corral.model.volume import Volume, VolumePhase
 
@@ -154,12 +156,7 @@ def _stop(op: Operation, vm: VM) -> Verdict:
 def _migrate(op: Operation, vm: VM) -> Verdict:
     last, migration = vm.status.last_migration, vm.status.migration
     if last and last.wish == op.id:
-        result: dict[str, str | int | float] = {
-            "source": last.source or "",
-            "target": last.target or "",
-            "downtime_ms": last.downtime_ms,
-            "total_s": last.total_s,
-        }
+        result = _migrated(last)
         match last.state:
             case "done":
                 return Verdict(state=OperationState.SUCCEEDED, progress=1.0, result=result)
@@ -173,8 +170,40 @@ def _migrate(op: Operation, vm: VM) -> Verdict:
     if migration.stage == "preparing":
         return Verdict(step="prepare the target", progress=0.05)
     said = vm.status.reports.get(migration.source)
-    copied = said.migration.progress if said and said.migration and said.migration.wish == op.id else 0.0
-    return Verdict(step="copy memory", progress=0.1 + 0.85 * copied)
+    if said is None or said.migration is None or said.migration.wish != op.id:
+        return Verdict(step="copy", progress=0.1)
+    figures = said.migration.figures
+    step = "copy memory" if figures.rounds else "copy disks" if migration.volumes else "copy memory"
+    if figures.post_copy:
+        step = "fetch the rest by post-copy"
+    return Verdict(step=step, progress=0.1 + 0.85 * said.migration.progress, waiting_for=_round(figures))
+
+
+def _migrated(last: MigrationResult) -> dict[str, str | int | float]:
+    """How it went, beside how it was foreseen. What is not known is left out."""
+    figures, forecast = last.figures, last.forecast
+    known: dict[str, str | int | float | None] = {
+        "source": last.source or "",
+        "target": last.target or "",
+        "downtime_ms": last.downtime_ms,
+        "total_s": last.total_s,
+        "rounds": figures.rounds if figures else None,
+        "method": forecast.method if forecast else None,
+        "why": forecast.why if forecast else None,
+        "forecast_total_s": forecast.total_s if forecast else None,
+        "forecast_downtime_ms": forecast.downtime_ms if forecast else None,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _round(figures: MigrationFigures) -> str:
+    parts = [
+        f"round {figures.rounds}" if figures.rounds else "",
+        f"{format_size(figures.remaining_bytes)} left" if figures.remaining_bytes else "",
+        f"the guest writes {format_size(int(figures.dirty_bytes_s))}/s" if figures.dirty_bytes_s else "",
+        f"slowed by {figures.throttle} %" if figures.throttle else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _revert(op: Operation, vm: VM) -> Verdict:

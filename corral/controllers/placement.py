@@ -4,7 +4,7 @@ In this room   FleetKeeper, which follows the mirror; ask_of(), a VM as the sche
 Next door      vm.py uses both; scheduler/ decides
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from corral.model.ids import NodeId, VmId
 from corral.model.node import Node
@@ -40,8 +40,11 @@ class FleetKeeper:
                     self.fleet.forget_vm(VmId(vm.id)) if removed else self.fleet.see_vm(vm)
 
 
-def ask_of(keeper: FleetKeeper, vm: VM, *, target: NodeId | None = None) -> Ask:
-    """What the VM needs of a node; for a migration, of another one than its own."""
+def ask_of(keeper: FleetKeeper, vm: VM, *, target: NodeId | None = None, moving: bool = False) -> Ask:
+    """What the VM needs of a node; for a migration, of another one than its own.
+
+    moving   it is to be live-migrated: volumes in local pools go along, where its policy allows
+    """
     mirror, hardware = keeper.mirror, vm.spec.hardware
     own = keeper.fleet.inventories.get(vm.status.node) if vm.status.node else None
     needs = needs_of(
@@ -53,15 +56,17 @@ def ask_of(keeper: FleetKeeper, vm: VM, *, target: NodeId | None = None) -> Ask:
         accelerator=own.accelerator.kind if own else None,
     )
     volumes = [v for d in vm.spec.disks if isinstance(v := mirror.get(d.volume), Volume)]
+    movable = local_volumes(mirror, vm) if moving and vm.spec.migration_policy.local_disks else []
+    along = {v.id for v in movable if len(mirror.select(VM, "volume", v.id)) == 1}
     return Ask(
         vm=VmId(vm.id),
         cpus=vm.spec.cpus,
         memory_bytes=vm.spec.memory_bytes,
-        pools=_pools(volumes),
+        pools=_pools(volumes, along),
         networks=tuple(dict.fromkeys(nic.network for nic in vm.spec.nics)),
         only=target or vm.spec.node,
-        near=_near(mirror, volumes),
-        without=frozenset({vm.status.node}) if vm.status.node else frozenset(),
+        near=_near(mirror, [v for v in volumes if v.id not in along]),
+        without=_without(vm, [v for v in volumes if v.id in along]),
         policy=vm.spec.policy,
         needs=tuple(needs),
         hugepage_bytes=hardware.hugepage_bytes,
@@ -70,13 +75,32 @@ def ask_of(keeper: FleetKeeper, vm: VM, *, target: NodeId | None = None) -> Ask:
     )
 
 
-def _pools(volumes: Sequence[Volume]) -> Mapping[str, int]:
+def local_volumes(mirror: Mirror, vm: VM) -> list[Volume]:
+    """Its volumes that are files of one node only."""
+    found = (mirror.get(d.volume) for d in vm.spec.disks)
+    return [
+        v
+        for v in found
+        if isinstance(v, Volume)
+        and v.spec.file is None  # where that was before Corral, it stays
+        and isinstance(pool := mirror.get(v.pool), StoragePool)
+        and not pool.spec.shared
+    ]
+
+
+def _without(vm: VM, along: Sequence[Volume]) -> frozenset[NodeId]:
+    """Its own node, and nodes that may still have an old file of a volume that would go along."""
+    old = {n for v in along for n in v.status.traces}
+    return frozenset({*old, *((vm.status.node,) if vm.status.node else ())})
+
+
+def _pools(volumes: Sequence[Volume], along: Container[str]) -> Mapping[str, int]:
     """Bytes of volumes that are still to be made, by pool."""
     room: dict[str, int] = {}
     for volume in volumes:
         if volume.spec.file:
             continue
-        new = 0 if volume.status.report else volume.spec.size_bytes
+        new = 0 if volume.status.report and volume.id not in along else volume.spec.size_bytes
         room[volume.spec.pool] = room.get(volume.spec.pool, 0) + new
     return room
 

@@ -13,20 +13,19 @@ from collections.abc import Awaitable, Iterable, Iterator
 
 import msgspec
 
-from corral.controllers.copies import needed
 from corral.controllers.copying import copies_of
 from corral.controllers.desk import LeaderDesk, Seat
 from corral.controllers.migration_plan import Target, wants_target
-from corral.controllers.placement import FleetKeeper, ask_of
+from corral.controllers.moving import images_with_copies, with_migration
+from corral.controllers.placement import FleetKeeper, ask_of, local_volumes
 from corral.controllers.platform import settle
+from corral.controllers.preflight import incompatible
 from corral.controllers.vm_plan import VmPlan, plan_vm, seen_of
 from corral.model.event import Event
-from corral.model.ids import NodeId, VmId
-from corral.model.image import Image, ImageCopy
+from corral.model.ids import NodeId, VmId, VolumeId
 from corral.model.network import Network
 from corral.model.node import Node
 from corral.model.operation import Operation
-from corral.model.pool import StoragePool
 from corral.model.port import Port
 from corral.model.resource import Resource
 from corral.model.snapshot import Snapshot
@@ -35,7 +34,6 @@ from corral.model.volume import Volume, VolumePhase, VolumeStatus
 from corral.scheduler.cpus import Cpus
 from corral.scheduler.placement import Decision, place, why_not
 from corral.store.interface import Change, ChangeVerb, Put, Remove, Write
-from corral.store.mirror import Mirror
 
 ADOPTION_FAILED = "adoption.failed"  # the code of hypervisor.AdoptionFailed
 UNDO_LOOK_S = 0.5  # how often an adoption that failed is looked at until its operation has ended
@@ -99,11 +97,19 @@ class VmController(Seat):
 
     def _target(self, vm: VM) -> Target:
         assert vm.spec.migration is not None
-        ask = ask_of(self.keeper, vm, target=vm.spec.migration.target)
+        ask = ask_of(self.keeper, vm, target=vm.spec.migration.target, moving=True)
+        ask = msgspec.structs.replace(ask, without=ask.without | self._unfit(vm))
         decision = place(self.keeper.fleet, ask)
         if decision.node is None:
             return Target(trouble=why_not(decision, ask, self._name))
-        return Target(node=decision.node)
+        return Target(
+            node=decision.node, volumes=tuple(VolumeId(v.id) for v in local_volumes(self.mirror, vm))
+        )
+
+    def _unfit(self, vm: VM) -> frozenset[NodeId]:
+        """Nodes that the running guest can't live on."""
+        nodes = self.mirror.list(Node)
+        return frozenset(NodeId(n.id) for n in nodes if incompatible(self.mirror, vm, n))
 
     def _name(self, word: str) -> str:
         """The name behind an id; other words stay as they are."""
@@ -114,7 +120,8 @@ class VmController(Seat):
         if plan.status == vm.status and not plan.news:
             return
         new = vm.having(status=plan.status)
-        await self._claimed(new, self.desk.replace(new, events=self._events(new, plan)))
+        also = with_migration(self.mirror.get, vm, new)
+        await self._claimed(new, self.desk.replace(new, *also, events=self._events(new, plan)))
 
     def _events(self, vm: VM, plan: VmPlan) -> list[Event]:
         return [self.desk.event(vm, reason, f"{vm.name}: {text}", level) for reason, text, level in plan.news]
@@ -162,7 +169,7 @@ class VmController(Seat):
             for d in vm.spec.disks
             if isinstance(v := self.mirror.get(d.volume), Volume) and v.status.node is None
         ]
-        images = images_with_copies(self.mirror, volumes)
+        images = images_with_copies(self.mirror.get, volumes)
         why = f"{vm.name}: placed on {self._name(node)} ({vm.spec.policy} {decision.score:.2f}, {decision.nodes} nodes)"
         event = self.desk.event(vm, "placed", why)
         await self._claimed(placed, self.desk.replace(placed, *volumes, *images, events=[event]))
@@ -247,20 +254,3 @@ def _same_refusal(status: VMStatus, vm: VM) -> bool:
     new, old = status.trouble, vm.status.trouble
     told = old is not None and new is not None and old.message == new.message
     return told and vm.status.phase is VMPhase.PENDING
-
-
-def images_with_copies(mirror: Mirror, volumes: Iterable[Volume]) -> list[Image]:
-    """Images of these volumes that do not know yet that the volumes' nodes will hold a copy."""
-    images: dict[str, Image] = {}
-    for volume in volumes:
-        image = images.get(volume.spec.image or "") or mirror.get(volume.spec.image or "")
-        pool, node = mirror.get(volume.spec.pool), volume.status.node
-        if not isinstance(image, Image) or not isinstance(pool, StoragePool) or node is None:
-            continue
-        key = pool.id if pool.spec.shared else f"{pool.id}@{node}"
-        copy = image.status.copies.get(key)
-        noted = needed(copy) if copy else ImageCopy(pool=volume.spec.pool, node=node)
-        if noted != copy:
-            copies = {**image.status.copies, key: noted}
-            images[image.id] = image.having(status=msgspec.structs.replace(image.status, copies=copies))
-    return list(images.values())

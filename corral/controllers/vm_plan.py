@@ -10,7 +10,8 @@ Start here     plan_vm()
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -18,10 +19,11 @@ from msgspec import Struct
 from corral.controllers.migration_plan import Target, plan_migration
 from corral.model.ids import NodeId
 from corral.model.link import VmRole
+from corral.model.migration import MigrationLink, MigrationStage
 from corral.model.node import Node
 from corral.model.resource import Trouble
 from corral.model.vm import VM, DomainState, Guest, StopReason, VMPhase, VMReport, VMStatus
-from corral.model.volume import Volume
+from corral.model.volume import ObjectState, Volume
 from corral.store.mirror import Mirror
 
 
@@ -40,6 +42,10 @@ class Seen:
     now_s: float
     target: Target | None = None  # where the scheduler would migrate it, when that was asked
     volumes_left: int = 0  # of a VM that is being deleted
+    links: Mapping[str, MigrationLink] = field(default_factory=dict)  # from its node, by target
+    tls: bool = False  # its node and its target can migrate by TLS
+    disk_bytes: int = 0  # of its volumes in local pools that go along
+    volume_trouble: Trouble | None = None  # of a volume that its target can't make
 
 
 def seen_of(mirror: Mirror, vm: VM, now_s: float, target: Target | None = None) -> Seen:
@@ -52,7 +58,42 @@ def seen_of(mirror: Mirror, vm: VM, now_s: float, target: Target | None = None) 
         if isinstance(node := mirror.get(id), Node)
     }
     left = len(mirror.select(Volume, "vm", vm.id)) if vm.deleting else 0
-    return Seen(nodes=nodes, now_s=now_s, target=target, volumes_left=left)
+    return Seen(
+        nodes=nodes,
+        now_s=now_s,
+        target=target,
+        volumes_left=left,
+        **(_of_migration(mirror, vm, target) if target or vm.status.migration else {}),
+    )
+
+
+def _of_migration(mirror: Mirror, vm: VM, target: Target | None) -> dict[str, Any]:
+    """What its source, its target and its moving volumes have to say."""
+    migration = vm.status.migration
+    to = migration.target if migration else target.node if target else None
+    both = [n for id in (vm.status.node, to) if isinstance(n := mirror.get(id or ""), Node)]
+    moving = migration.volumes if migration else ()
+    volumes = [v for id in moving if isinstance(v := mirror.get(id), Volume)]
+    there = [
+        report
+        for v in volumes
+        if (report := v.status.elsewhere.get(to or "")) and report.stint == v.status.stint
+    ]
+    source = both[0] if both else None
+    return {
+        "links": source.status.links if source else {},
+        "tls": len(both) == 2 and all(n.status.inventory.migration_tls for n in both),
+        "disk_bytes": sum(disk_bytes(v) for v in volumes),
+        "volume_trouble": next(
+            (r.trouble for r in there if r.state is ObjectState.FAILED and r.trouble), None
+        ),
+    }
+
+
+def disk_bytes(volume: Volume) -> int:
+    """What a migration has to copy of it, about: it is thin, and its guest has written to it since it was made."""
+    report = volume.status.report
+    return min(volume.spec.size_bytes, report.allocated_bytes if report else 0)
 
 
 class VmPlan(Struct, frozen=True, kw_only=True):
@@ -139,12 +180,17 @@ def _look(vm: VM, status: VMStatus, seen: Seen) -> tuple[VMPhase, Trouble | None
     report = status.reports.get(status.node)
     if report is None:
         return VMPhase.PREPARING, None
-    return _phase_of(vm, status, report), _trouble_of(vm, report)
+    phase = _phase_of(vm, status, report)
+    if status.migration and phase is VMPhase.PAUSED and status.last_migration:
+        return phase, status.last_migration.trouble
+    return phase, _trouble_of(vm, report)
 
 
 def _phase_of(vm: VM, status: VMStatus, report: VMReport) -> VMPhase:
     starting = vm.spec.running and report.boot < vm.spec.boot
     match report.state:
+        case _ if status.migration and status.migration.stage is MigrationStage.LOST:
+            return VMPhase.PAUSED
         case DomainState.RUNNING if status.migration:
             return VMPhase.MIGRATING
         case DomainState.RUNNING if not vm.spec.running:

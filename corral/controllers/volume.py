@@ -1,12 +1,12 @@
 """Volume controller: finds a node for volumes without a VM, follows making and deleting."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
 
 from corral.controllers.desk import Seat
-from corral.controllers.vm import images_with_copies
+from corral.controllers.moving import images_with_copies
 from corral.model.ids import NodeId
 from corral.model.node import Node
 from corral.model.pool import StoragePool
@@ -24,20 +24,24 @@ class VolumePlan(Struct, frozen=True, kw_only=True):
     remove: bool = False
 
 
-def plan_volume(volume: Volume, *, node: NodeId | None, node_gone: bool, now_s: float) -> VolumePlan:
+def plan_volume(
+    volume: Volume, *, node: NodeId | None, now_s: float, removed: Container[str] = ()
+) -> VolumePlan:
     """The volume's next status.
 
     node       where to make it, if nothing was decided yet; None: wait
-    node_gone  its node was removed by force
+    removed    nodes of it that were removed by force
     """
-    status = volume.status
+    status = _without_old_traces(volume, removed)
     if volume.deleting:
         report = status.report
-        gone = status.node is None or node_gone
+        gone = status.node is None or status.node in removed
         gone |= volume.spec.file is not None and not volume.spec.erase  # it stays, as it was before Corral
         gone |= report is not None and report.state is ObjectState.ABSENT and not report.wanted
         trouble = report.trouble if report else None
-        return VolumePlan(status=_to(status, VolumePhase.DELETING, trouble, now_s), remove=gone)
+        return VolumePlan(
+            status=_to(status, VolumePhase.DELETING, trouble, now_s), remove=gone and not status.traces
+        )
     if status.node is None:
         placed = msgspec.structs.replace(status, node=node)
         return VolumePlan(
@@ -50,6 +54,23 @@ def plan_volume(volume: Volume, *, node: NodeId | None, node_gone: bool, now_s: 
         return VolumePlan(status=_to(status, phase, status.report.trouble, now_s))
     phase = VolumePhase.FAILED if status.report.trouble else VolumePhase.CREATING
     return VolumePlan(status=_to(status, phase, status.report.trouble, now_s))
+
+
+def _without_old_traces(volume: Volume, removed: Container[str]) -> VolumeStatus:
+    """Drop nodes that have surely no file of it any more, or were removed."""
+    status = volume.status
+    makes = None if volume.deleting else status.moving_to  # is to have one
+    kept = tuple(n for n in status.traces if n not in removed and not (n != makes and _let_go(status, n)))
+    if kept == status.traces:
+        return status
+    elsewhere = {n: r for n, r in status.elsewhere.items() if n in kept}
+    return msgspec.structs.replace(status, traces=kept, elsewhere=elsewhere)
+
+
+def _let_go(status: VolumeStatus, node: str) -> bool:
+    report = status.elsewhere.get(node)
+    gone = report is not None and report.state is ObjectState.ABSENT and not report.wanted
+    return gone and report is not None and report.stint == status.stint
 
 
 def _to(status: VolumeStatus, phase: VolumePhase, trouble: Trouble | None, now_s: float) -> VolumeStatus:
@@ -91,7 +112,7 @@ class VolumeController(Seat):
             case Volume() as volume:
                 yield volume.id
             case Node() as node if change.verb is ChangeVerb.REMOVE:
-                yield from (v.id for v in self.mirror.select(Volume, "node", node.id))
+                yield from (v.id for v in self.mirror.select(Volume, "at", node.id))
 
     async def reconcile(self, key: str) -> float | None:
         volume = self.mirror.get(key)
@@ -104,8 +125,8 @@ class VolumeController(Seat):
         plan = plan_volume(
             volume,
             node=None if status.node or volume.deleting else self._choose(volume),
-            node_gone=status.node is not None and self.mirror.get(status.node) is None,
             now_s=self.clock.now_s(),
+            removed={n for n in (status.node, *status.traces) if n and self.mirror.get(n) is None},
         )
         if volume.moves and volume.status.made and not volume.deleting:
             return await self._move(volume)
@@ -113,7 +134,7 @@ class VolumeController(Seat):
             await self.desk.commit([Remove(volume.id)], {volume.id: volume.revision})
         elif plan.status != status:
             new = volume.having(status=plan.status)
-            images = images_with_copies(self.mirror, [new])
+            images = images_with_copies(self.mirror.get, [new])
             await self.desk.commit([Put(new), *map(Put, images)], {r.id: r.revision for r in (new, *images)})
         if volume.spec.trash and not volume.deleting:
             return min(TRASH_LOOK_S, volume.spec.trash.until - self.clock.now_s())
@@ -133,7 +154,7 @@ class VolumeController(Seat):
             if any(vm.status.migration for vm in users):
                 return RETRY_S
             begun = volume.having(status=departing(volume, users))
-            await self.desk.replace(begun, *images_with_copies(self.mirror, [begun]))
+            await self.desk.replace(begun, *images_with_copies(self.mirror.get, [begun]))
         elif has_arrived(volume):
             status = msgspec.structs.replace(volume.status, pool=volume.spec.pool, moving=None)
             told = [vm.having(generation=vm.generation + 1) for vm in users]  # to define it with the new path

@@ -10,7 +10,7 @@ Start here     Hypervisor
 """
 
 from collections.abc import AsyncIterator, Mapping
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol, Self
 
 from msgspec import Struct
 
@@ -21,6 +21,7 @@ from corral.model.found import FoundReport
 from corral.model.hardware import Hardware, Platform
 from corral.model.ids import VmId
 from corral.model.link import DiskAssignment, NicAssignment, SnapshotAssignment
+from corral.model.migration import MigrationFigures, MigrationHow
 from corral.model.node import Inventory
 from corral.model.snapshot import SnapshotReport
 from corral.model.vm import DomainState, Guest, StopReason
@@ -95,6 +96,40 @@ class AdoptionFailed(CorralError):
     status = 409
 
 
+class MigrationStuck(MigrationFailed):
+    """The guest wrote faster than its memory could be sent, until the migration's time was up."""
+
+    code = "migration.stuck"
+
+    @classmethod
+    def of(cls, wish: "DomainWish", how: MigrationHow) -> Self:
+        return cls(
+            f"{wish.name} wrote to its memory faster than it could be sent, for {how.timeout_s:g} s ({how.name})",
+            hint="Allow auto-converge or post-copy in its migration policy, a longer downtime or more bandwidth; "
+            "or migrate it when it is less busy.",
+            vm=wish.vm,
+        )
+
+
+class MigrationLost(HypervisorFailed):
+    """A post-copy migration broke: half of the guest is on each host, and it can't go on anywhere."""
+
+    code = "migration.lost"
+    retryable = False
+
+    @classmethod
+    def of(cls, wish: "DomainWish", peer: str) -> Self:
+        return cls(
+            f"the link to {peer} broke while {wish.name} ran there on memory that was still here: "
+            "it is paused on both nodes and can't go on",
+            hint=f"`corral vm restart --force {wish.name}` starts it anew from its disks.",
+            vm=wish.vm,
+        )
+
+
+PLAINLY: Final = MigrationHow()
+
+
 class DomainWish(Struct, frozen=True, kw_only=True):
     """A VM as it shall be defined."""
 
@@ -121,12 +156,12 @@ class Domain(Struct, frozen=True, kw_only=True):
     generation: int  # from DomainWish, kept in the domain itself
     reason: StopReason = StopReason.NONE  # as far as the hypervisor knows it
     persistent: bool = True  # False: a migration is creating it
+    lost: bool = False  # half of a guest: its migration broke in post-copy. Paused, and can't go on
 
 
 class MigrationProgress(Struct, frozen=True, kw_only=True):
-    progress: float = 0.0  # 0 to 1, of the memory (it may go back)
-    downtime_ms: float = 0.0
-    total_s: float = 0.0
+    progress: float = 0.0  # 0 to 1, of memory and disks (it may go back)
+    figures: MigrationFigures = MigrationFigures()
 
 
 class DiskPlace(Struct, frozen=True, kw_only=True):
@@ -229,11 +264,22 @@ class Hypervisor(Protocol):
     async def prepare_incoming(self, wish: DomainWish) -> None:
         """On the target: check that it can come, and allow it."""
 
-    async def migrate(self, vm: VmId, peer_address: str, *, wish: DomainWish) -> MigrationProgress:
+    async def migrate(
+        self,
+        vm: VmId,
+        peer_address: str,
+        *,
+        wish: DomainWish,
+        how: MigrationHow = PLAINLY,
+        begun: bool = False,
+    ) -> MigrationProgress:
         """On the source: live-migrate to the host at `peer_address` and wait for the end.
 
+        Disks that are not shared are copied into the files that are there at the target already.
+
+        begun    it is under way, began by somebody who is not here any more: only see it through
         returns  the final figures; the domain then is persistent at the target and gone here
-        raises   MigrationFailed, MigrationCancelled
+        raises   MigrationFailed (MigrationStuck: its time was up), MigrationCancelled, MigrationLost
         """
 
     async def migration(self, vm: VmId) -> MigrationProgress | None:
@@ -280,6 +326,12 @@ class Hypervisor(Protocol):
 
     async def start_from(self, vm: VmId, wish: SnapshotAssignment) -> None:
         """Start the domain with the memory in the snapshot, its disks being reverted. raises MemoryNotLoaded"""
+
+    async def dirty_bytes(self, vm: VmId, seconds: int = 1) -> float | None:
+        """How much of its memory the guest writes to in so many seconds, each page counted once. Takes that long.
+
+        returns  None: it does not run, or can't be measured
+        """
 
     async def guest(self, vm: VmId) -> Guest:
         """What the guest's agent says; up=False when it does not answer within a second or so."""

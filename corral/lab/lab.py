@@ -21,11 +21,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from corral.client import Client
+from corral.clock import SystemClock
 from corral.lab import furnish, programs, wires
 from corral.lab.host import LabFailed, locked, need_root, run, wait_for, write_whole
 from corral.lab.machine import Machine
-from corral.lab.plan import CORRAL_DIR, LIBVIRT_DIRS, LabPlan, NodePlan, libvirtd_conf, qemu_conf
+from corral.lab.plan import CORRAL_DIR, LIBVIRT_DIRS, PKI, LabPlan, NodePlan, libvirtd_conf, qemu_conf
 from corral.lab.state import LabState, load
+from corral.server.peers import write_peer_files
+from corral.server.pki import Authority
 
 Tell = Callable[[str], None]
 
@@ -72,6 +75,7 @@ class Lab:
         with locked(self.plan.dir / "lock"):
             self.tell(f"bridge {self.plan.bridge}, {self.plan.cidr}")
             wires.lay_bridge(self.plan)
+            self._init_server()  # its CA signs what the nodes' libvirts start with
             with ThreadPoolExecutor(max_workers=8) as threads:
                 server = threads.submit(self._start_server)
                 list(threads.map(self._start_node, self.plan.members))
@@ -105,12 +109,14 @@ class Lab:
             )
         replace(here, plan=self.plan, context=self.context or here.context).save()
 
-    def _start_server(self) -> None:
+    def _init_server(self) -> None:
         plan = self.plan
         self.server.plan.dir.mkdir(parents=True, exist_ok=True)
         plan.server_dir.mkdir(exist_ok=True)
         if not plan.contexts.exists():
             run("env", *_pairs(programs.server_env(plan)), *programs.server_init(plan), timeout_s=60.0)
+
+    def _start_server(self) -> None:
         self.server.power_on()
         self.start_server()
 
@@ -119,6 +125,7 @@ class Lab:
             path.mkdir(parents=True, exist_ok=True)
         write_whole(node.dir / "etc" / "libvirtd.conf", libvirtd_conf(node))
         write_whole(node.dir / "etc" / "qemu.conf", qemu_conf(node))
+        self._make_peer_files(node)
         hosts = node.dir / "hosts"
         hosts.write_text(self.plan.hosts_text)  # in place: it is mounted in a node that is on
         wires.lay_cable(self.plan, node)
@@ -126,6 +133,12 @@ class Lab:
         machine = self.machine(node)
         machine.power_on()
         wait_for(f"libvirt on {node.name}", lambda: _libvirt_answers(machine), 20.0)
+
+    def _make_peer_files(self, node: NodePlan) -> None:
+        directory = node.dir / "etc" / PKI.name
+        if not directory.exists():
+            authority = Authority.open(self.plan.server_dir / "ca", SystemClock(), create=False)
+            write_peer_files(authority, [node.address, node.name], directory)
 
     def _join_all(self, threads: ThreadPoolExecutor) -> None:
         new = [node for node in self.plan.members if not _joined(node)]

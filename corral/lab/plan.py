@@ -30,6 +30,7 @@ GUEST_BRIDGE: Final = "br0"  # in each node: what its guests and its own address
 CORRAL_DIR: Final = Path("/var/lib/corral")  # as each node sees it
 POOL_SHARED: Final = CORRAL_DIR / "pools" / "shared"
 POOL_LOCAL: Final = CORRAL_DIR / "pools" / "local"
+PKI: Final = Path("/etc/libvirt/pki")  # of each node, as it sees it
 LIBVIRT_DIRS: Final = {  # directory in the node's folder: where the node sees it; /run is a tmpfs, gone at power-off
     "lib": Path("/var/lib/libvirt"),
     "etc": Path("/etc/libvirt"),
@@ -163,9 +164,10 @@ class LabPlan(Struct, frozen=True, kw_only=True, dict=True):
 
 
 def libvirtd_conf(node: NodePlan) -> str:
-    """The lab's nodes trust each other: whoever is on its bridge may migrate guests. No real host does that."""
+    """TLS with certificates of the server's CA; and TCP, on which the lab's nodes trust each other: no real host does that."""
     return (
-        f'host_uuid = "{node.uuid}"\nlisten_tls = 0\nlisten_tcp = 1\nlisten_addr = "{node.address}"\n'
+        f'host_uuid = "{node.uuid}"\nlisten_tls = 1\nlisten_tcp = 1\nlisten_addr = "{node.address}"\n'
+        f'ca_file = "{PKI}/cacert.pem"\ncert_file = "{PKI}/servercert.pem"\nkey_file = "{PKI}/serverkey.pem"\n'
         'auth_tcp = "none"\nauth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\nlog_outputs = "2:stderr"\n'
     )
 
@@ -175,6 +177,7 @@ def qemu_conf(node: NodePlan) -> str:
     return (
         'user = "root"\ngroup = "root"\nsecurity_driver = "none"\ncgroup_controllers = [ ]\nnamespaces = [ ]\n'
         f'remember_owner = 0\nmigration_address = "{node.address}"\nmigration_host = "{node.address}"\n'
+        f'default_tls_x509_cert_dir = "{PKI}"\ndefault_tls_x509_verify = 1\n'
         "max_core = 0\nkeepalive_interval = 2\nkeepalive_count = 3\n"  # a silent peer is given up after 8 s
     )
 

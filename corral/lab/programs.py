@@ -10,7 +10,7 @@ import sys
 from typing import Final
 
 from corral.lab.machine import MachinePlan, UnitPlan, inherited_env
-from corral.lab.plan import CORRAL_DIR, LabPlan, NodePlan
+from corral.lab.plan import CORRAL_DIR, PKI, LabPlan, NodePlan
 
 CORRAL: Final = (sys.executable, "-m", "corral.cli.main")
 SERVER: Final = "server"  # machine and unit
@@ -81,6 +81,8 @@ def agent_unit(node: NodePlan) -> UnitPlan:
         "agent",
         "run",
         *agent_flags(node),
+        "--migration-pki",
+        str(PKI),
         "--trust-shared",
     )  # its shared pool is a local directory
     return UnitPlan(command=command, env=inherited_env(), log=str(node.dir / "agent.log"))

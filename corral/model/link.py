@@ -20,6 +20,7 @@ from corral.model.console import ConsoleKind
 from corral.model.found import FoundAll, FoundReport
 from corral.model.hardware import Bus, DiskTuning, Hardware, NicLimits, NicModel, Platform
 from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, SnapshotId, VmId, VolumeId
+from corral.model.migration import MigrationHow
 from corral.model.network import Segment, Subnet, tap_name
 from corral.model.node import Inventory, NetworkOnNode, PoolOnNode
 from corral.model.vm import CloudInit, RestartPolicy, VMReport
@@ -78,6 +79,7 @@ class VolumeAssignment(Struct, frozen=True, kw_only=True, tag="volume"):
     wipe: bool = False  # overwrite it before it is deleted
     other: OtherPlace | None = None  # on its way: where it is, or something of it may be, besides here
     generation: int = 0  # on the way: of the volume; the report repeats it
+    stint: int = 0  # VolumeStatus.stint
 
     @property
     def key(self) -> str:
@@ -123,8 +125,9 @@ class MigrateAssignment(Struct, frozen=True, kw_only=True):
     wish: str
     peer: NodeId
     peer_address: str  # where the other node's libvirt is reached
-    go: bool = False  # source: start
+    go: bool = False  # source: start; until then, say how fast the guest writes
     cancel: bool = False
+    how: MigrationHow = MigrationHow()
 
 
 class SnapshotAssignment(Struct, frozen=True, kw_only=True):
@@ -302,6 +305,7 @@ VM_COLUMNS: Final = (
     "block_write_bytes_s",
     "net_in_bytes_s",
     "net_out_bytes_s",
+    "dirty_bytes_s",  # memory that the guest writes to; -1: not measured yet
 )
 
 AgentMessage = Hello | Report | Facts

@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 from msgspec import Struct
 
 from corral.model.hardware import GuestCpu
+from corral.model.migration import MigrationLink
 from corral.model.resource import Resource, Trouble
 
 
@@ -113,6 +114,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
     offers: Offers = Offers()
     accelerator: Accelerator = Accelerator()
     migration_address: str = ""  # where other nodes reach this one's libvirt
+    migration_tls: bool = False  # its libvirt takes TLS there, with a certificate of the server's CA
     domains: tuple[str, ...] = ()  # names of domains that Corral does not manage
 
 
@@ -151,6 +153,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     next_certificate: str = ""  # of one that it renewed to and has not used yet; then this one takes over
     pools: dict[str, PoolOnNode] = {}  # by PoolId
     networks: dict[str, NetworkOnNode] = {}  # by NetworkId
+    links: dict[str, MigrationLink] = {}  # by NodeId of the target; from migrations that left here
 
 
 class Node(Resource, frozen=True, kw_only=True, tag="Node"):

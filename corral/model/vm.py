@@ -5,7 +5,7 @@ Comes in       -
 Goes out       types for services (write spec), the VM controller (writes status), agents (write reports)
 Always true    status.node is the one node that may run it; it changes only when that node gave the VM up
                or libvirt handed it over. Every node that may hold a trace of it is in status.traces.
-Next door      controllers/vm.py moves it along; model/link.py is what agents get told
+Next door      migration.py has what is said of migrations; controllers/vm.py moves it along; model/link.py is what agents get told
 Start here     VM
 """
 
@@ -18,6 +18,12 @@ from msgspec import Struct
 from corral.model.domain import Drift
 from corral.model.hardware import Bus, DiskTuning, Hardware, NicLimits, NicModel, Platform
 from corral.model.ids import NetworkId, NodeId, SnapshotId, VolumeId
+from corral.model.migration import Migration as Migration
+from corral.model.migration import MigrationPolicy as MigrationPolicy
+from corral.model.migration import MigrationReport as MigrationReport
+from corral.model.migration import MigrationResult as MigrationResult
+from corral.model.migration import MigrationStage as MigrationStage
+from corral.model.migration import MigrationWish as MigrationWish
 from corral.model.resource import Resource, Trouble
 from corral.model.snapshot import RevertReport, RevertWish, SnapshotReport
 
@@ -58,7 +64,7 @@ class DomainState(StrEnum):
     STOPPED = "stopped"  # defined, not running
     RUNNING = "running"
     PAUSED = "paused"
-    INCOMING = "incoming"  # ready for, or receiving, a live migration; not running
+    INCOMING = "incoming"  # receiving a live migration: nothing runs, or (post-copy) not all of it is here
 
 
 class StopReason(StrEnum):
@@ -101,14 +107,6 @@ class Nic(Struct, frozen=True, kw_only=True):
     anti_spoofing: bool = True  # False: a router, that sends for others
 
 
-class MigrationWish(Struct, frozen=True, kw_only=True):
-    """A live migration that a user asked for. A new wish replaces an older one."""
-
-    id: str  # of the operation that follows it
-    target: NodeId | None = None  # None: the scheduler chooses
-    cancel: bool = False
-
-
 class VMSpec(Struct, frozen=True, kw_only=True):
     cpus: int
     memory_bytes: int
@@ -129,6 +127,7 @@ class VMSpec(Struct, frozen=True, kw_only=True):
     migration: MigrationWish | None = None
     snapshot: SnapshotId | None = None  # that its disks stand on: the newest, or the one it was reverted to
     revert: RevertWish | None = None
+    migration_policy: MigrationPolicy = MigrationPolicy()
     base_xml: str = (
         ""  # its domain's own definition, kept but for what the spec says; empty: Corral builds it
     )
@@ -144,17 +143,6 @@ class Guest(Struct, frozen=True, kw_only=True):
     up: bool = False
     hostname: str = ""
     addresses: tuple[str, ...] = ()
-
-
-class MigrationReport(Struct, frozen=True, kw_only=True):
-    """A migration as one of its two nodes sees it."""
-
-    wish: str  # MigrationWish.id
-    state: str  # "ready" (target prepared), "running", "done", "failed", "cancelled"
-    progress: float = 0.0  # 0 to 1
-    downtime_ms: float = 0.0  # known when done
-    total_s: float = 0.0
-    trouble: Trouble | None = None
 
 
 class VMReport(Struct, frozen=True, kw_only=True):
@@ -175,34 +163,7 @@ class VMReport(Struct, frozen=True, kw_only=True):
     drift: Drift | None = None  # what somebody else changed in the domain's definition
     snapshots: dict[str, SnapshotReport] = {}  # by SnapshotId; those of the assignment
     revert: RevertReport | None = None
-
-
-class MigrationStage(StrEnum):
-    PREPARING = "preparing"  # the target gets ready
-    MOVING = "moving"  # the source was told to migrate: from here on libvirt decides where it runs
-    CANCELLING = "cancelling"
-
-
-class Migration(Struct, frozen=True, kw_only=True):
-    """A live migration in progress."""
-
-    wish: str
-    source: NodeId
-    target: NodeId
-    stage: MigrationStage = MigrationStage.PREPARING
-    started_at: float = 0.0
-
-
-class MigrationResult(Struct, frozen=True, kw_only=True):
-    """How the last migration wish ended."""
-
-    wish: str
-    source: NodeId | None = None
-    target: NodeId | None = None
-    state: str = "done"  # done, failed, cancelled
-    downtime_ms: float = 0.0
-    total_s: float = 0.0
-    trouble: Trouble | None = None
+    lost: bool = False  # half of a guest: its migration broke in post-copy
 
 
 class VMStatus(Struct, frozen=True, kw_only=True):

@@ -48,6 +48,7 @@ class ObjectReport(Struct, frozen=True, kw_only=True):
     generation: int = 0  # of a volume that moves: of the assignment that this answers
     path: str = ""
     allocated_bytes: int = 0  # on disk, when it was made
+    stint: int = 0  # VolumeAssignment.stint that this answers: an older one proves nothing
     trouble: Trouble | None = None
 
 
@@ -94,6 +95,10 @@ class VolumeStatus(Struct, frozen=True, kw_only=True):
     moving: PoolId | None = None  # where else something of it may be: it is on its way, or being tidied up
     made: bool = False  # its node has made it once: a file that is missing now is lost, and not made anew
     report: ObjectReport | None = None
+    moving_to: NodeId | None = None  # its VM is being live-migrated there, and it goes along
+    traces: tuple[NodeId, ...] = ()  # other nodes that may have a file of it, sorted
+    elsewhere: dict[str, ObjectReport] = {}  # by NodeId; what each of `traces` last said
+    stint: int = 0  # counts changes of `moving_to` and `traces`
     trouble: Trouble | None = None
     since: float = 0.0
 

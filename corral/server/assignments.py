@@ -3,7 +3,8 @@
 In this room   pure functions: the assignment of one node about one resource, and which of them a change touches
 Comes in       the mirror, a node, an id
 Goes out       an Assignment, or None: the node has nothing to do with it
-Always true    at most one node has the role OWNER or SOURCE of a VM; a VM that is being deleted has no owner
+Always true    at most one node has the role OWNER or SOURCE of a VM; a VM that is being deleted has no owner. A node
+               is told to delete an old file of a volume only once it has nothing of the volume's VM any more.
 Next door      hub.py sends them; controllers write the statuses that they follow from
 Start here     assignment()
 """
@@ -78,7 +79,7 @@ def keys_of(mirror: Mirror, node: NodeId) -> Iterator[str]:
     """Everything that `node` may have something to do with."""
     yield from (p.id for p in mirror.list(StoragePool) if p.on(node))
     yield from (n.id for n in mirror.list(Network) if n.on(node))
-    yield from (v.id for v in mirror.select(Volume, "node", node))
+    yield from (v.id for v in mirror.select(Volume, "at", node))
     yield from (vm.id for vm in mirror.select(VM, "node", node))
     for image in mirror.list(Image):
         yield from (
@@ -100,9 +101,10 @@ def touched(mirror: Mirror, change: Change) -> Iterator[tuple[NodeId | None, str
             if vm.deleting:
                 for snapshot in mirror.select(Snapshot, "vm", vm.id):
                     yield from _made_from(mirror, snapshot)
+            yield from _old_files(mirror, vm)
         case Volume() as volume:
-            if volume.status.node:
-                yield volume.status.node, volume.id
+            for node in sorted({*volume.status.traces, *((at,) if (at := volume.status.node) else ())}):
+                yield node, volume.id
         case Snapshot() as snapshot:
             yield from _made_from(mirror, snapshot)
             of = mirror.get(snapshot.spec.vm)
@@ -136,6 +138,14 @@ def _made_from(mirror: Mirror, snapshot: Snapshot) -> Iterator[tuple[NodeId, str
     for volume in copies_of_snapshot(snapshot, mirror):
         if volume.status.node:
             yield volume.status.node, volume.id
+
+
+def _old_files(mirror: Mirror, vm: VM) -> Iterator[tuple[NodeId, str]]:
+    """Files of its volumes that may go once their node has let go of the VM."""
+    for disk in vm.spec.disks:
+        volume = mirror.get(disk.volume)
+        if isinstance(volume, Volume):
+            yield from ((node, volume.id) for node in volume.status.traces)
 
 
 def role(vm: VM, node: NodeId) -> VmRole:
@@ -261,16 +271,15 @@ def _migrate(mirror: Mirror, node: NodeId, vm: VM) -> MigrateAssignment | None:
     migration = vm.status.migration
     if migration is None or node not in (migration.source, migration.target):
         return None
-    if node == migration.source and migration.stage is MigrationStage.PREPARING:
-        return None
     peer = migration.target if node == migration.source else migration.source
     other = mirror.get(peer)
     return MigrateAssignment(
         wish=migration.wish,
         peer=peer,
         peer_address=other.status.inventory.migration_address if isinstance(other, Node) else "",
-        go=node == migration.source,
+        go=node == migration.source and migration.stage is not MigrationStage.PREPARING,
         cancel=migration.stage is MigrationStage.CANCELLING,
+        how=migration.how,
     )
 
 
@@ -280,10 +289,14 @@ def _volume(mirror: Mirror, node: NodeId, volume: Volume) -> VolumeAssignment | 
     moving = volume.status.moving
     goes_to = volume.spec.pool if moving else volume.pool  # only once it is noted that something may be there
     pool = mirror.get(goes_to)
-    if volume.status.node != node or not isinstance(pool, StoragePool):
+    status = volume.status
+    if node not in (status.node, *status.traces) or not isinstance(pool, StoragePool):
         return None
     if waits_for_snapshot(volume, mirror) and not volume.deleting:
         return None
+    wanted = node in (status.node, status.moving_to) and not volume.deleting
+    if not wanted and node != status.node and _in_use(mirror, node, volume):
+        return None  # until the VM is surely gone from there
     image = mirror.get(volume.spec.image) if volume.spec.image else None
     return VolumeAssignment(
         volume=VolumeId(volume.id),
@@ -291,11 +304,12 @@ def _volume(mirror: Mirror, node: NodeId, volume: Volume) -> VolumeAssignment | 
         pool_path=pool.spec.path,
         size_bytes=volume.spec.size_bytes,
         image=_source(image) if isinstance(image, Image) else None,
-        source=_copied(mirror, volume),
-        made=volume.status.made,
-        wanted=not volume.deleting,
         wipe=volume.deleting and volume.spec.wipe,
-        other=_other(mirror, volume),
+        source=_copied(mirror, volume) if node == status.node else None,
+        made=status.made and node == status.node,  # where it moves to, an empty file is made first
+        wanted=wanted,
+        stint=status.stint,
+        other=_other(mirror, volume) if node == status.node else None,
         generation=volume.generation if moving else 0,
     )
 
@@ -334,6 +348,11 @@ def _copied(mirror: Mirror, volume: Volume) -> CopySource | None:
     path = pool.spec.path if isinstance(pool, StoragePool) else ""
     snapshot = volume.spec.source.snapshot or ""
     return CopySource(volume=volume.spec.source.volume, pool_path=path, snapshot=snapshot)
+
+
+def _in_use(mirror: Mirror, node: NodeId, volume: Volume) -> bool:
+    """Whether a VM that has the volume may have something on the node."""
+    return any(node in vm.status.traces for vm in mirror.select(VM, "volume", volume.id))
 
 
 def _source(image: Image) -> ImageSource:

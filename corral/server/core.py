@@ -57,6 +57,7 @@ class ServerCore:
         self.hub = Hub(store, self.mirror, clock)
         self.services = Services(Desk(store, self.mirror, clock, secret_key=secret_key))
         self.cpus = best_cpus()
+        self.services.vms.figures = self.hub.vm_facts
         self.leading = False
         self.forget_image: Callable[[str], Awaitable[None]] | None = None
         self.fetch_image: Callable[[str], None] | None = None

@@ -111,6 +111,20 @@ class Authority:
         )
         return Identity(_key_pem(key), certificate.public_bytes(serialization.Encoding.PEM) + self.pem)
 
+    def peer_identity(self, names: Sequence[str]) -> Identity:
+        """A new key and certificate for a node's libvirt, that other nodes reach under these names and addresses."""
+        if SERVER_NAME in names or not names:
+            raise Invalid("name", SERVER_NAME if names else "", "a name or address of a node")
+        key = ec.generate_private_key(ec.SECP256R1())
+        both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        certificate = (
+            self._builder(f"libvirt of {names[0]}"[:64], key.public_key(), SERVER_LIFE_S, BACKDATE_S)
+            .add_extension(x509.SubjectAlternativeName([_general_name(n) for n in names]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(both), critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+        return Identity(_key_pem(key), certificate.public_bytes(serialization.Encoding.PEM))
+
     def sign_node(self, csr: bytes, node: NodeId, life_s: float, *, backdate_s: float = BACKDATE_S) -> Issued:
         """A certificate that says `node`, whatever the request says of its subject.
 

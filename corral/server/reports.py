@@ -36,12 +36,13 @@ def held(mirror: Mirror, id: NodeId) -> dict[str, str]:
     parts: dict[str, Struct] = {"inventory/": node.status.inventory}
     parts |= {f"pools/{key}": pool for key, pool in node.status.pools.items()}
     parts |= {f"networks/{key}": network for key, network in node.status.networks.items()}
-    for volume in mirror.select(Volume, "node", id):
-        if volume.status.report:
-            parts[f"volumes/{volume.id}"] = volume.status.report
+    for volume in mirror.select(Volume, "at", id):
+        status = volume.status
+        if report := status.report if status.node == id else status.elsewhere.get(id):
+            parts[f"volumes/{volume.id}"] = report
     for vm in mirror.select(VM, "node", id):
-        if report := vm.status.reports.get(id):
-            parts[f"vms/{vm.id}"] = report
+        if seen := vm.status.reports.get(id):
+            parts[f"vms/{vm.id}"] = seen
     found = mirror.select(FoundDomain, "node", id)
     parts |= {f"found/{domain.spec.uuid}": domain.status for domain in found}
     parts["found_all/"] = FoundAll(uuids=tuple(sorted(domain.spec.uuid for domain in found)))
@@ -100,6 +101,8 @@ def _volume(mirror: Mirror, id: NodeId, key: str, part: ObjectReport) -> Iterato
     if isinstance(volume, Volume) and volume.status.node == id:
         made = volume.status.made or part.state is ObjectState.READY
         yield from _status(volume, report=part, made=made)
+    elif isinstance(volume, Volume) and id in volume.status.traces:
+        yield from _status(volume, elsewhere={**volume.status.elsewhere, id: part})
 
 
 def _vm(mirror: Mirror, id: NodeId, key: str, part: VMReport) -> Iterator[Resource]:

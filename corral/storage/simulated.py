@@ -44,6 +44,7 @@ class Files:
     partial: dict[str, None] = field(default_factory=dict)  # paths of files that are only being copied
     standing: dict[str, str] = field(default_factory=dict)  # images' paths by volumes' paths
     markers: dict[str, str] = field(default_factory=dict)  # of pools, by path
+    stamps: dict[str, int] = field(default_factory=dict)  # by path: the last write of a guest to it
     _summed: tuple[int, int] = (
         0,
         0,
@@ -71,6 +72,30 @@ class SimulatedFile:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         yield self._content
+
+
+@dataclass
+class HostDisks:
+    """What the guests of one host see of the files: hypervisor/simulated/disks.py's Disks."""
+
+    local: Files
+    shared: SharedFiles
+
+    def exists(self, path: str) -> bool:
+        return path in self._files(path).sizes
+
+    def stamp(self, path: str) -> int:
+        return self._files(path).stamps.get(path, 0)
+
+    def write(self, path: str, stamp: int) -> None:
+        self._files(path).stamps[path] = stamp
+
+    def _files(self, path: str) -> Files:
+        return files_of(path, self.local, self.shared)
+
+
+def files_of(path: str, local: Files, shared: SharedFiles) -> Files:
+    return shared if any(path == p or path.startswith(f"{p}/") for p in shared.pools) else local
 
 
 class SimulatedStorage:
@@ -178,6 +203,7 @@ class SimulatedStorage:
         self._files(path).sizes.pop(path, None)
         self._files(path).partial.pop(path, None)
         self._files(path).standing.pop(path, None)
+        self._files(path).stamps.pop(path, None)
         await self._faults.strike("storage.delete_volume.end")
 
     async def delete_image(self, pool_path: str, image: str) -> None:
@@ -235,6 +261,8 @@ class SimulatedStorage:
             await self._clock.sleep(size_bytes / self._bytes_s / 4)
             progress(part / 4)
         self._write(path, size_bytes)
+        if path.rsplit("/", 1)[-1] == origin.rsplit("/", 1)[-1]:  # the same volume, in another pool
+            self._files(path).stamps[path] = self._files(origin).stamps.get(origin, 0)
 
     def _write(self, path: str, size_bytes: int) -> None:
         files = self._files(path)
@@ -244,8 +272,7 @@ class SimulatedStorage:
         files.sizes[path] = size_bytes
 
     def _files(self, path: str) -> Files:
-        shared = any(path == pool or path.startswith(f"{pool}/") for pool in self._shared.pools)
-        return self._shared if shared else self._local
+        return files_of(path, self._local, self._shared)
 
     async def _call(self, what: str) -> None:
         await self._faults.strike(f"storage.{what}")

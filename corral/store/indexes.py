@@ -72,6 +72,7 @@ declare(
     Volume,
     node=lambda volume: present(volume.status.node),
     pool=lambda volume: dict.fromkeys(present(volume.spec.pool, volume.status.pool, volume.status.moving)),
+    at=lambda volume: present(volume.status.node, *volume.status.traces),  # where a file of it may be
     image=lambda volume: present(volume.spec.image),
     source=lambda volume: (volume.spec.source.volume,) if volume.spec.source else (),
     vm=lambda volume: present(volume.spec.vm),

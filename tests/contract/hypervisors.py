@@ -16,7 +16,9 @@ from corral.hypervisor.simulated.foreign import add_foreign, foreign_report
 from corral.model.domain import Drift
 from corral.model.ids import NetworkId, VmId, VolumeId
 from corral.model.link import DiskAssignment, NicAssignment
+from corral.model.migration import MigrationHow
 from corral.model.units import MiB
+from corral.storage.simulated import Files, HostDisks, SharedFiles
 from tests.lab.boot_sector import BUSY, write_disk
 from tests.lab.libvirtd import Host, hosts
 
@@ -28,8 +30,10 @@ class Bench(Protocol):
     nowhere: str  # the address of no host
     busy: bytes  # typed on a console: keeps the guest's memory changing
 
-    def driver(self, n: int, *, slow: bool = False) -> Hypervisor:
-        """Of host 0 or 1. With `slow`, its migrations take seconds."""
+    slow: MigrationHow  # takes seconds
+
+    def driver(self, n: int) -> Hypervisor:
+        """Of host 0 or 1."""
 
     def disk(self, name: str) -> Path: ...
 
@@ -40,6 +44,14 @@ class Bench(Protocol):
         """Put a word on a disk that nobody uses."""
 
     def read(self, path: Path) -> str: ...
+    def local_disk(self, name: str) -> str:
+        """The path of a disk that each host has for itself: the guest's on host 0, an empty one on host 1."""
+
+    def has_arrived(self, path: str) -> bool:
+        """Whether host 1's file has all that host 0's had."""
+
+    def writes(self, wish: DomainWish, bytes_s: float) -> None:
+        """Simulated guests are told how fast to write; real ones do it when they are busy."""
 
     def kill_qemu(self, n: int, wish: DomainWish) -> None: ...
 
@@ -71,6 +83,7 @@ class SimulatedBench:
     """The simulated driver on real time. Disks are real files, so that they can be missed."""
 
     nowhere, busy = "sim://nowhere", b""
+    slow = MigrationHow(bandwidth_bytes_s=8 * MiB)
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -80,13 +93,22 @@ class SimulatedBench:
         self.world = World(SystemClock(), pace)
         self.hosts = [self.world.add_host("one"), self.world.add_host("two")]
         self.addresses = (self.hosts[0].address, self.hosts[1].address)
+        shared = SharedFiles(pools={str(folder): None})
+        self.files = [Files(), Files()]
+        for host, local in zip(self.hosts, self.files, strict=True):
+            host.disks = HostDisks(local, shared)
 
-    def driver(self, n: int, *, slow: bool = False) -> Hypervisor:
-        return SimulatedHypervisor(self.hosts[n], file_exists=lambda path: Path(path).exists())
+    def driver(self, n: int) -> Hypervisor:
+        return SimulatedHypervisor(
+            self.hosts[n], file_exists=lambda path: path.startswith("/local/") or Path(path).exists()
+        )
 
     def disk(self, name: str) -> Path:
         path = self.folder / f"{name}.raw"
         path.touch()
+        disks = self.hosts[0].disks
+        assert isinstance(disks, HostDisks)
+        disks.shared.sizes[str(path)] = 1
         return path
 
     def qcow2(self, name: str) -> Path:
@@ -97,6 +119,21 @@ class SimulatedBench:
 
     def read(self, path: Path) -> str:
         return self.world.contents.at(str(path)).now
+
+    def local_disk(self, name: str) -> str:
+        path = f"/local/{name}.raw"
+        for files in self.files:
+            files.sizes[path] = 1
+        return path
+
+    def has_arrived(self, path: str) -> bool:
+        one, two = (files.stamps.get(path, 0) for files in self.files)
+        return two > one > 0 and not self.world.stale
+
+    def writes(self, wish: DomainWish, bytes_s: float) -> None:
+        running = self.hosts[0].domains[wish.vm].running
+        assert running is not None
+        running.dirty_bytes_s = bytes_s
 
     def kill_qemu(self, n: int, wish: DomainWish) -> None:
         self.hosts[n].crash(wish.vm)
@@ -119,18 +156,19 @@ class LibvirtBench:
     """The real driver."""
 
     busy = BUSY
+    slow = MigrationHow(bandwidth_bytes_s=MiB)
 
     def __init__(self, folder: Path, made: list[Host]) -> None:
         self.folder, self.hosts = folder, made
         self.addresses = (made[0].address, made[1].address)
         self.nowhere = made[0].address.rpartition(".")[0] + ".99"
 
-    def driver(self, n: int, *, slow: bool = False) -> Hypervisor:
+    def driver(self, n: int) -> Hypervisor:
         from corral.hypervisor.libvirt.driver import LibvirtHypervisor
         from corral.hypervisor.libvirt.migration import Route
 
         host = self.hosts[n]
-        route = Route(trust_shared=True, bandwidth_bytes_s=MiB if slow else 0)
+        route = Route(trust_shared=True)
         return LibvirtHypervisor(
             host.uri, SystemClock(), root=host.files, route=route, migration_address=host.address
         )
@@ -154,6 +192,19 @@ class LibvirtBench:
         """The word of one letter in the second mebibyte."""
         said = _qemu_io(path, f"read -v {MiB} 512")
         return bytes.fromhex(said.split(": ")[1].split("  ")[0])[:1].decode()
+
+    def local_disk(self, name: str) -> str:
+        one, two = (host.root / "lib" / f"{name}.raw" for host in self.hosts)
+        write_disk(one)
+        two.write_bytes(b"\0" * one.stat().st_size)
+        return f"/var/lib/libvirt/{name}.raw"
+
+    def has_arrived(self, path: str) -> bool:
+        one, two = (host.root / "lib" / Path(path).name for host in self.hosts)
+        return one.read_bytes() == two.read_bytes()
+
+    def writes(self, wish: DomainWish, bytes_s: float) -> None:
+        pass
 
     def define_by_hand(self, n: int, name: str, uuid: str, disk: Path) -> None:
         file = self.folder / f"{name}.xml"

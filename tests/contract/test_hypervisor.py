@@ -21,6 +21,7 @@ from corral.hypervisor.interface import (
     HypervisorFailed,
     MigrationCancelled,
     MigrationFailed,
+    MigrationStuck,
     NoScreen,
 )
 from corral.hypervisor.libvirt.editing import bus_of
@@ -28,6 +29,7 @@ from corral.hypervisor.libvirt.identity import adopted_id
 from corral.model.console import ConsoleKind
 from corral.model.hardware import Graphics, Hardware
 from corral.model.ids import VmId
+from corral.model.units import MiB
 from corral.model.vm import DomainState, Guest, StopReason
 from tests import spice
 from tests.contract import hypervisors
@@ -48,12 +50,6 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest_asyncio.fixture
 async def one(bench: Bench) -> AsyncIterator[Hypervisor]:
     async for driver in opened(bench.driver(0)):
-        yield driver
-
-
-@pytest_asyncio.fixture
-async def slow(bench: Bench) -> AsyncIterator[Hypervisor]:
-    async for driver in opened(bench.driver(0, slow=True)):
         yield driver
 
 
@@ -403,7 +399,8 @@ async def test_a_migration_hands_over(
         await two.prepare_incoming(wish)
     async with asyncio.timeout(60):
         figures = await one.migrate(wish.vm, bench.addresses[1], wish=wish)
-    assert figures.progress == 1.0 and figures.total_s > 0 and figures.downtime_ms > 0
+    done = figures.figures
+    assert figures.progress == 1.0 and done.total_s > 0 and (done.downtime_ms or 0) > 0
     assert wish.vm not in await one.look() and await one.migration(wish.vm) is None
     domain = (await two.look())[wish.vm]
     assert (domain.state, domain.persistent, domain.generation) == (DomainState.RUNNING, True, 1)
@@ -422,27 +419,98 @@ async def test_a_migration_to_nowhere_leaves_it_running(
     assert (await one.look())[wish.vm].state is DomainState.RUNNING
 
 
-async def test_a_cancelled_migration_leaves_it_running(
-    bench: Bench, slow: Hypervisor, two: Hypervisor, wish: DomainWish
-) -> None:
-    await runs(slow, wish)
+async def busy(bench: Bench, driver: Hypervisor, wish: DomainWish) -> None:
+    """It runs, and writes to its memory faster than `bench.slow` carries."""
+    await runs(driver, wish)
+    bench.writes(wish, 1e9)
     if bench.busy:
-        console = await slow.console(wish.vm)
+        console = await driver.console(wish.vm)
+        await hears(console, b"now")
         await console.write(bench.busy)
         await console.close()
-    await two.prepare_incoming(wish)
-    moving = asyncio.create_task(slow.migrate(wish.vm, bench.addresses[1], wish=wish))
+
+
+async def under_way(driver: Hypervisor, wish: DomainWish, moving: "asyncio.Task[object]") -> None:
     async with asyncio.timeout(10):
-        while True:
-            if await slow.migration(wish.vm):
-                break
+        while not ((seen := await driver.migration(wish.vm)) and seen.figures.total_s > 0):
+            assert not moving.done(), moving
             await asyncio.sleep(0.02)
-    await slow.cancel_migration(wish.vm)
+
+
+async def test_a_cancelled_migration_leaves_it_running(
+    bench: Bench, one: Hypervisor, two: Hypervisor, wish: DomainWish
+) -> None:
+    await busy(bench, one, wish)
+    await two.prepare_incoming(wish)
+    moving = asyncio.create_task(one.migrate(wish.vm, bench.addresses[1], wish=wish, how=bench.slow))
+    await under_way(one, wish, moving)
+    await one.cancel_migration(wish.vm)
     with pytest.raises(MigrationCancelled):
         await asyncio.wait_for(moving, timeout=30)
-    assert (await slow.look())[wish.vm].state is DomainState.RUNNING
-    assert await slow.migration(wish.vm) is None
+    assert (await one.look())[wish.vm].state is DomainState.RUNNING
+    assert await one.migration(wish.vm) is None
     await until(two, wish.vm, lambda domain: domain is None)
+
+
+async def test_a_guest_that_writes_too_fast_is_left_running_at_the_timeout(
+    bench: Bench, one: Hypervisor, two: Hypervisor, wish: DomainWish
+) -> None:
+    await busy(bench, one, wish)
+    await two.prepare_incoming(wish)
+    how = replace(bench.slow, timeout_s=2.0, auto_converge=False, downtime_ms_max=1)
+    with pytest.raises(MigrationStuck) as caught:
+        async with asyncio.timeout(30):
+            await one.migrate(wish.vm, bench.addresses[1], wish=wish, how=how)
+    assert "post-copy" in caught.value.hint
+    assert (await one.look())[wish.vm].state is DomainState.RUNNING
+    await until(two, wish.vm, lambda domain: domain is None)
+
+
+async def test_post_copy_ends_what_pre_copy_can_not(
+    bench: Bench, one: Hypervisor, two: Hypervisor, wish: DomainWish
+) -> None:
+    await busy(bench, one, wish)
+    await two.prepare_incoming(wish)
+    how = replace(bench.slow, post_copy_after_s=1.0, auto_converge=False, downtime_ms_max=1)
+    async with asyncio.timeout(60):
+        done = await one.migrate(wish.vm, bench.addresses[1], wish=wish, how=how)
+    assert done.figures.post_copy
+    assert wish.vm not in await one.look()
+    assert (await two.look())[wish.vm].state is DomainState.RUNNING
+
+
+async def test_a_migration_is_seen_through_by_the_next_agent(
+    bench: Bench, one: Hypervisor, two: Hypervisor, wish: DomainWish
+) -> None:
+    with pytest.raises(HypervisorFailed):
+        await one.migrate(wish.vm, bench.addresses[1], wish=wish, begun=True)
+    await runs(one, wish)
+    await two.prepare_incoming(wish)
+    how = replace(bench.slow, bandwidth_bytes_s=8 * MiB)
+    moving = asyncio.create_task(one.migrate(wish.vm, bench.addresses[1], wish=wish, how=how))
+    await under_way(one, wish, moving)
+    async with asyncio.timeout(30):
+        done = await one.migrate(wish.vm, bench.addresses[1], wish=wish, how=how, begun=True)
+    assert done.figures.downtime_ms and (await two.look())[wish.vm].state is DomainState.RUNNING
+    await moving
+
+
+async def test_local_disks_go_along(bench: Bench, one: Hypervisor, two: Hypervisor, wish: DomainWish) -> None:
+    path = bench.local_disk(wish.name)
+    local = replace(wish, disks=(replace(wish.disks[0], path=path, shared=False),))
+    await runs(one, local)
+    await two.prepare_incoming(local)
+    async with asyncio.timeout(60):
+        await one.migrate(wish.vm, bench.addresses[1], wish=local)
+    assert (await two.look())[wish.vm].state is DomainState.RUNNING
+    assert bench.has_arrived(path)
+
+
+async def test_how_fast_a_guest_writes(bench: Bench, one: Hypervisor, wish: DomainWish) -> None:
+    assert await one.dirty_bytes(wish.vm) is None, "it does not run"
+    await runs(one, wish)
+    idle = await one.dirty_bytes(wish.vm)
+    assert idle is not None and idle < 3 * MiB
 
 
 async def test_what_does_not_run_does_not_migrate(bench: Bench, one: Hypervisor, wish: DomainWish) -> None:

@@ -101,14 +101,6 @@ def test_a_deleted_vm_can_leave_its_volumes(world: World) -> None:
     world.tidy()
 
 
-def test_a_vm_on_a_local_pool_stays_where_its_disk_is(world: World) -> None:
-    world.make("bound", pool="local", node="node2")
-    assert world.runs_on("bound") == ["node2"]
-    with pytest.raises(CorralError):
-        world.wait(world.client.vms.migrate("bound"), timeout_s=30)
-    assert world.runs_on("bound") == ["node2"]
-
-
 def test_same_name_twice_is_refused(world: World, steady: str) -> None:
     with pytest.raises(CorralError) as error:
         world.ask_for(steady)

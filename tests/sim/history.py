@@ -42,7 +42,7 @@ from corral.server.core import ServerCore
 from corral.server.services.asking import Asking
 from corral.server.services.requests import UpdateNode
 from corral.storage.interface import volume_path
-from corral.storage.simulated import Files, SharedFiles, SimulatedStorage
+from corral.storage.simulated import Files, HostDisks, SharedFiles, SimulatedStorage
 from corral.store.interface import Change, Put, StoreFailed, Write
 from corral.store.memory import MemoryStore
 from tests.sim.chaos import CALM, Faults, SeedFaults
@@ -84,6 +84,7 @@ class SimNode:
         self.sim, self.name, self.id = sim, name, NodeId(f"node-{name}")
         self.host: SimulatedHost = sim.world.add_host(name, cpus=8, memory_bytes=4 * GiB)
         self.files, self.memory = Files(), MemoryMemory(sim.clock, write_s=0.004)
+        self.host.disks = HostDisks(self.files, sim.shared)
         chance = Random(f"{sim.seed}/{name}")
         self.clock = SimClock(sim.loop, chance, skew_s=chance.choice((0.0, 0.0, 3600.0, -3600.0)))
         self.faults = SeedFaults(chance, sim.clock, sim.faults, sim.struck)
@@ -140,7 +141,7 @@ class Sim:
             faults.late_message,
             struck=self.struck,
         )
-        self.world = World(self.clock, Pace(deaf_share=0.1))
+        self.world = World(self.clock, Pace(deaf_share=0.1, memory_bytes_s=GiB, writing=(-2.0, 1.5)))
         self.world.contents.on_revert = self._reverted
         self.shared = SharedFiles()
         self.shared.pools["/shared"] = None
@@ -289,6 +290,8 @@ class Sim:
     async def guard(self) -> None:
         """A VM on two nodes is looked for at every moment at which anything may have changed."""
         while True:
+            for what in self.world.stale:
+                self.violate(what)
             for vm, hosts in self.world.running_twice().items():
                 self.violate(f"{vm} runs on {' and '.join(hosts)}")
             self._guard_disks()
@@ -350,6 +353,7 @@ class Sim:
         calm_s = self.loop.now_s
         await self.answered(users)
         while (left := self.unsettled()) and self.loop.now_s - calm_s < SETTLE_S_MAX:
+            await self.users.start_lost()
             await self.clock.sleep(1.0)
         for what in left:
             self.violate(f"not settled after {SETTLE_S_MAX:g} s: {what}")
@@ -485,12 +489,11 @@ class Sim:
 
     def _orphans(self) -> list[str]:
         volumes = {r.id: r for r in self.watch.last.values() if isinstance(r, Volume)}
-        pools = {"pool-s": "/shared", "pool-l": "/local"}
         for place in (self.shared, *(n.files for n in self.nodes)):
             for volume, image in place.standing.items():
                 if image not in place.sizes:
                     self.violate(f"{volume} stands on {image}, which is gone")
-        paths = {volume_path(pools[v.pool], v.id) for v in volumes.values()}
+        shared = {volume_path("/shared", v.id) for v in volumes.values() if v.pool == "pool-s"}
         seeds = {f"/seeds/{r.id}.iso" for r in self.watch.last.values() if isinstance(r, VM)}
         left = [f"volume {v.name} moves still: {v.status}" for v in volumes.values() if v.moves]
         left += [
@@ -498,11 +501,15 @@ class Sim:
             for v in volumes.values()
             if v.status.phase not in ("ready", "trashed")
         ]
-        for place in (self.shared, *(n.files for n in self.nodes)):
+        places = [(self.shared, shared)]
+        for node in self.nodes:
+            own = [v for v in volumes.values() if v.status.node == node.id and v.pool == "pool-l"]
+            places.append((node.files, {volume_path("/local", v.id) for v in own} | seeds))
+        for place, known in places:
             left += [
                 f"orphan file {p}"
                 for p in place.sizes
-                if "/images/" not in p and "/old/" not in p and p not in paths | seeds
+                if "/images/" not in p and "/old/" not in p and p not in known
             ]
         return left
 
@@ -552,6 +559,9 @@ def _seen(change: Change) -> str:
             return f"{change.verb} {resource.name} {resource.id[-6:]}{going} {s.phase} on {s.node} stint {s.stint} traces {s.traces}{migration} {reports}"
         case Operation(spec=p, status=o):
             return f"{change.verb} {resource.id[-6:]} {p.verb} {p.target.name} {o.state} {o.waiting_for}"
+        case Volume(status=s):
+            there = {n: (str(r.state), r.wanted, r.stint) for n, r in s.elsewhere.items()}
+            return f"{change.verb} volume {resource.id[-6:]} {s.phase} on {s.node} stint {s.stint} to {s.moving_to} traces {s.traces} {there}"
     phase = getattr(getattr(resource, "status", None), "phase", "")
     return f"{change.verb} {resource.kind} {resource.name} {phase}"
 

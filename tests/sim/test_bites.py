@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from corral.agent import reconcile
-from corral.controllers import migration_plan, vm_plan
+from corral.controllers import migration_plan, moving, placement, vm_plan
 from corral.model.link import VmRole
 from corral.model.vm import DomainState
 from corral.server import assignments
@@ -67,7 +67,8 @@ def test_an_agent_that_forgets_what_it_sent_away_is_caught(monkeypatch: pytest.M
     def forgetful(vm: Any, seen: Any) -> Any:
         owner = msgspec.structs.replace(vm, role=VmRole.OWNER, migrate=None)
         note = msgspec.structs.replace(seen.note, sent_away="", ran=False) if seen.note else None
-        if seen.domain is None and not seen.moving:
+        gone = seen.domain is None or seen.domain.state is DomainState.STOPPED
+        if gone and not seen.moving:
             return reconcile._as_owner(owner, msgspec.structs.replace(seen, note=note))
         return really(vm, seen)
 
@@ -87,3 +88,21 @@ def test_a_store_that_forgets_is_caught(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(MemoryStore, "commit", careless)
     assert caught("was acknowledged and is gone")
+
+
+def test_a_node_that_deletes_the_volume_it_has_just_got_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration ends, and the wrong one of a local volume's two files goes."""
+    really = moving.end_moving
+
+    def confused(status: Any, migration: Any, owner: Any) -> Any:
+        return really(status, migration, migration.source)
+
+    monkeypatch.setattr(moving, "end_moving", confused)
+    assert caught("without what it wrote") or caught("orphan file")
+
+
+def test_a_copy_onto_a_used_file_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old file that is still there is taken for a new one."""
+    monkeypatch.setattr(placement, "_without", lambda vm, along: frozenset({vm.status.node}))
+    monkeypatch.setattr(assignments, "_in_use", lambda mirror, node, volume: True)
+    assert caught("onto a used")

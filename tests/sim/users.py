@@ -12,6 +12,7 @@ from random import Random
 
 from corral.errors import CorralError
 from corral.model.found import FoundDomain
+from corral.model.migration import MigrationPolicy, MigrationStage
 from corral.model.network import Segment, Subnet
 from corral.model.node import Node
 from corral.model.operation import Operation
@@ -96,6 +97,17 @@ class Users:
             self.refused[answer.code] += 1
             return None
 
+    async def start_lost(self) -> None:
+        """As an operator would: a guest that was lost in post-copy is started anew, once."""
+        server = self.server()
+        for vm in server[1].mirror.list(VM) if server else []:
+            migration = vm.status.migration
+            if migration and migration.stage is MigrationStage.LOST and vm.spec.boot <= migration.boot:
+                id = vm.id
+                await self.ask(
+                    f"restart lost {vm.name}", lambda c, a, id=id: c.services.vms.restart(id, a, force=True)
+                )
+
     async def _call(self, call: Call, core: ServerCore, asking: Asking) -> Operation | CorralError:
         try:
             return await call(core, asking)
@@ -109,6 +121,7 @@ class Users:
         ask = CreateVM(
             name=vm,
             memory="512MiB",
+            migration_policy=MigrationPolicy(post_copy=self.chance.random() < 0.5, timeout_s=60.0),
             disks=(NewDisk(image="image", pool=self.chance.choice(("shared", "shared", "local"))),),
             nics=(NewNic(network="lan"), *inside),
             policy=self.chance.choice(("spread", "pack")),

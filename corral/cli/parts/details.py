@@ -339,9 +339,12 @@ def _last_migration(vm: "VM", names: Names) -> str:
     if last is None:
         return ""
     way = f"from {names.of('nodes', last.source)} to {names.of('nodes', last.target)}"
-    end = f"{last.total_s:.1f} s, {last.downtime_ms:.0f} ms down" if last.state == "done" else ""
+    down = "downtime not known" if last.downtime_ms is None else f"{last.downtime_ms:.0f} ms down"
+    end = f"{last.total_s:.1f} s, {down}" if last.state == "done" else ""
+    seen = last.forecast
+    foreseen = f"foreseen {seen.total_s:.1f} s, {seen.downtime_ms:.0f} ms by {seen.method}" if seen else ""
     why = last.trouble.message if last.trouble else ""
-    return ", ".join(part for part in (last.state, way, end, why) if part)
+    return ", ".join(part for part in (last.state, way, end, foreseen, why) if part)
 
 
 def _without_gaps(*pairs: tuple[str, str]) -> Pairs:

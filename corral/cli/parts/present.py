@@ -102,8 +102,14 @@ def colours() -> bool:
 
 
 def _result(result: dict[str, str | int | float], names: Name) -> str:
-    """Of a migration: `from node1 to node2, down for 12 ms`."""
-    if not {"source", "target", "downtime_ms"} <= result.keys():
+    """Of a migration: `from node1 to node2 in 1.4 s (foreseen 1.5 s), down for 12 ms`."""
+    if not {"source", "target", "total_s"} <= result.keys():
         return ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in result.items())
     way = f"from {names(str(result['source']))} to {names(str(result['target']))}"
-    return f"{way}, down for {float(result['downtime_ms']):.0f} ms"
+    foreseen = (
+        f" (foreseen {float(result['forecast_total_s']):.1f} s)" if "forecast_total_s" in result else ""
+    )
+    down = (
+        f"down for {float(result['downtime_ms']):.0f} ms" if "downtime_ms" in result else "downtime not known"
+    )
+    return f"{way} in {float(result['total_s']):.1f} s{foreseen}, {down}"

@@ -17,8 +17,8 @@ from msgspec import Struct
 
 from corral.hypervisor.interface import DomainFacts, DomainWish, MigrationFailed
 from corral.hypervisor.libvirt.identity import XMLNS, Identity, read_identity
-from corral.hypervisor.libvirt.states import paused_by_migration
-from corral.model.units import KiB
+from corral.hypervisor.libvirt.states import paused_by_migration, post_copy_broke, runs_by_post_copy
+from corral.model.units import KiB, MiB
 
 STATS: Final = (
     libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
@@ -52,7 +52,8 @@ class Row(Struct, frozen=True, kw_only=True):
     state: int
     reason: int
     persistent: bool
-    arriving: bool = False  # paused as the target of a migration
+    arriving: bool = False  # the target of a migration that goes on
+    lost: bool = False  # half of a guest: post-copy broke
 
 
 def list_domains(connection: libvirt.virConnect) -> tuple[Row, ...]:
@@ -64,7 +65,9 @@ def list_domains(connection: libvirt.virConnect) -> tuple[Row, ...]:
     for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0):
         uuid, state, reason = domain.UUIDString(), stats["state.state"], stats["state.reason"]
         persistent = uuid not in transient
-        arriving = paused_by_migration(state, reason) and (not persistent or _is_target(domain))
+        arriving = runs_by_post_copy(state, reason) or (
+            paused_by_migration(state, reason) and (not persistent or _is_target(domain))
+        )
         rows.append(
             Row(
                 uuid=uuid,
@@ -73,6 +76,7 @@ def list_domains(connection: libvirt.virConnect) -> tuple[Row, ...]:
                 reason=reason,
                 persistent=persistent,
                 arriving=arriving,
+                lost=post_copy_broke(state, reason),
             )
         )
     return tuple(sorted(rows, key=lambda row: row.uuid))
@@ -165,6 +169,20 @@ def shut_down(connection: libvirt.virConnect, uuid: str) -> None:
         with suppress(libvirt.libvirtError):  # it has no agent channel
             domain.agentSetResponseTimeout(AGENT_PATIENCE_S)
         domain.shutdown()
+
+
+def begin_dirty_rate(connection: libvirt.virConnect, uuid: str, seconds: int) -> None:
+    """Let QEMU look at samples of the guest's memory, now and after so many seconds."""
+    connection.lookupByUUIDString(uuid).startDirtyRateCalc(seconds, 0)
+
+
+def dirty_bytes_s(connection: libvirt.virConnect, uuid: str) -> float | None:
+    """What came of it; None: nothing yet."""
+    domain = connection.lookupByUUIDString(uuid)
+    ((_, stats),) = connection.domainListGetStats([domain], libvirt.VIR_DOMAIN_STATS_DIRTYRATE, 0)
+    if stats.get("dirtyrate.calc_status") != libvirt.VIR_DOMAIN_DIRTYRATE_MEASURED:
+        return None
+    return float(stats.get("dirtyrate.megabytes_per_second", 0)) * MiB
 
 
 def destroy(connection: libvirt.virConnect, uuid: str) -> None:

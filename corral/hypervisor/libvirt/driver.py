@@ -20,6 +20,7 @@ import msgspec
 
 from corral.clock import Clock
 from corral.hypervisor.interface import (
+    PLAINLY,
     Console,
     DiskPlace,
     Domain,
@@ -27,6 +28,7 @@ from corral.hypervisor.interface import (
     DomainFacts,
     DomainWish,
     HypervisorFailed,
+    HypervisorGone,
     MigrationFailed,
     MigrationProgress,
 )
@@ -49,11 +51,13 @@ from corral.hypervisor.libvirt.probe import Probe
 from corral.hypervisor.libvirt.serial_log import log_path, read_tail
 from corral.hypervisor.libvirt.snapshots import Snapshots
 from corral.hypervisor.libvirt.states import domain_state, stop_reason
+from corral.hypervisor.libvirt.tls import takes_tls
 from corral.model.console import ConsoleKind
 from corral.model.domain import Drift
 from corral.model.found import FoundReport
 from corral.model.ids import VmId
 from corral.model.link import SnapshotAssignment
+from corral.model.migration import MigrationHow
 from corral.model.node import Inventory
 from corral.model.snapshot import SnapshotReport
 from corral.model.vm import DomainState, Guest, StopReason
@@ -62,6 +66,8 @@ T = TypeVar("T")
 
 SHUTDOWN_ASKED_S: Final = 1.0  # a refusal comes within this time; a slow guest agent is not waited for
 FACTS_S_MAX: Final = 3.0
+DIRTY_LOOKS: Final = 4  # for the outcome of measuring how a guest writes, that soon after
+DIRTY_LOOK_S: Final = 0.1
 DESTROY_S_MAX: Final = 60.0  # libvirtd itself waits up to 30 s for a QEMU that is stuck in I/O
 
 
@@ -78,6 +84,7 @@ class LibvirtHypervisor:
         state_dir: Path | None = None,
         route: Route | None = None,
         migration_address: str = "",
+        pki: Path | None = None,
         serial_log_dir: str = "/var/log/libvirt/qemu",
         root: Path = Path("/"),
         probe: Probe | None = None,
@@ -86,12 +93,13 @@ class LibvirtHypervisor:
         """Nothing is contacted before open().
 
         state_dir          keeps the accelerator's trial for the next start; None: tried at each start
+        pki                certificates for migrations by TLS; None: never by TLS
         migration_address  where other nodes reach this one's libvirtd, for the inventory
         serial_log_dir     where virtlogd may write; empty: consoles are not logged
         root               of the host's files: /proc, /sys, disks
         validate           let libvirt hold each definition to its schema
         """
-        self._migration_address = migration_address
+        self._migration_address, self._pki = migration_address, pki
         self._serial_log_dir, self._validate = serial_log_dir, validate
         self._connection = Connection(
             uri, clock, prepare=self._watch, on_up=self._on_up, on_down=self._on_down
@@ -200,10 +208,11 @@ class LibvirtHypervisor:
         return Domain(
             vm=known.vm,
             name=row.name,
-            state=DomainState.INCOMING if row.arriving else domain_state(row.state),
+            state=_state(row),
             generation=known.generation,
             reason=reason,
             persistent=row.persistent,
+            lost=row.lost,
         )
 
     async def _identify(self, uuids: Iterable[str]) -> None:
@@ -243,8 +252,11 @@ class LibvirtHypervisor:
         rows = await self._connection.call("look", "list domains", domains.list_domains)
         await self._identify([row.uuid for row in rows if not self._identities.is_known(row.uuid)])
         foreign = sorted(row.name for row in rows if self._identities.get(row.uuid) is None)
+        tls = self._pki is not None and await asyncio.to_thread(
+            takes_tls, self._host.at(str(self._pki)), self._migration_address
+        )
         return msgspec.structs.replace(
-            plain, migration_address=self._migration_address, domains=tuple(foreign)
+            plain, migration_tls=tls, migration_address=self._migration_address, domains=tuple(foreign)
         )
 
     async def found(self) -> Mapping[str, FoundReport]:
@@ -421,8 +433,16 @@ class LibvirtHypervisor:
             wish.vm, f"prepare for {wish.name}", lambda c: domains.make_way(c, named, domain_uuid(wish.vm))
         )
 
-    async def migrate(self, vm: VmId, peer_address: str, *, wish: DomainWish) -> MigrationProgress:
-        figures = await self._moves.migrate(vm, peer_address, wish)
+    async def migrate(
+        self,
+        vm: VmId,
+        peer_address: str,
+        *,
+        wish: DomainWish,
+        how: MigrationHow = PLAINLY,
+        begun: bool = False,
+    ) -> MigrationProgress:
+        figures = await self._moves.migrate(vm, peer_address, wish, how, begun=begun)
         await self.undefine(vm)  # libvirt has; but the log of its console is left
         return figures
 
@@ -431,6 +451,23 @@ class LibvirtHypervisor:
 
     async def cancel_migration(self, vm: VmId) -> None:
         await self._moves.cancel(vm)
+
+    async def dirty_bytes(self, vm: VmId, seconds: int = 1) -> float | None:
+        uuid, lane = domain_uuid(vm), f"{domain_uuid(vm)} dirty"
+        what = f"measure how {vm} writes to its memory"
+        try:
+            await self._connection.call(lane, what, lambda c: domains.begin_dirty_rate(c, uuid, seconds))
+            await self._connection.clock.sleep(seconds)
+            for _ in range(DIRTY_LOOKS):
+                await self._connection.clock.sleep(DIRTY_LOOK_S)
+                found = await self._connection.call(lane, what, lambda c: domains.dirty_bytes_s(c, uuid))
+                if found is not None:
+                    return found * seconds
+        except HypervisorGone:
+            raise
+        except HypervisorFailed:  # it stopped, or an older QEMU: nothing is lost
+            return None
+        return None
 
     # ---- consoles
 
@@ -471,6 +508,12 @@ class LibvirtHypervisor:
         self._consoles = {u: c for u, c in self._consoles.items() if not c.has_ended} | {uuid: console}
         await console.begin()
         return console
+
+
+def _state(row: domains.Row) -> DomainState:
+    if row.lost:
+        return DomainState.PAUSED
+    return DomainState.INCOMING if row.arriving else domain_state(row.state)
 
 
 async def _unless_gone(work: Coroutine[None, None, None]) -> None:

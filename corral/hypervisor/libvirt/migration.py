@@ -1,7 +1,7 @@
 """Migration: libvirt's live migration, and what its figures mean.
 
 In this room   Route (how to reach the other host), flags and parameters, reading of job figures; no waiting
-Comes in       libvirt's job figures: a dict by VIR_DOMAIN_JOB_* names, bytes and milliseconds
+Comes in       MigrationHow; libvirt's job figures: a dict by VIR_DOMAIN_JOB_* names, bytes and milliseconds
 Goes out       MigrationProgress; Ending: what the domain here shows about how it ended
 Always true    whether it succeeded follows from the domain, not from what the call returned: libvirt removes the
                domain here only once it runs there
@@ -9,17 +9,22 @@ Next door      driver.py carries it out
 Start here     send()
 """
 
-from collections.abc import Mapping
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from ipaddress import IPv6Address
 from typing import Final
 
 import libvirt
 from msgspec import Struct
+from msgspec.structs import replace
 
-from corral.hypervisor.interface import DomainWish, MigrationFailed, MigrationProgress
+from corral.hypervisor.interface import MigrationProgress
+from corral.hypervisor.libvirt.states import post_copy_broke
+from corral.model.migration import MigrationFigures, MigrationHow
 from corral.model.units import MiB
 
+PAGE_BYTES: Final = 4096
 OUTGOING: Final = libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
 
 
@@ -27,8 +32,7 @@ class Route(Struct, frozen=True, kw_only=True):
     """How a domain gets to another host."""
 
     peer_uri: str = "qemu+tcp://{address}/system"  # of the other host's libvirtd
-    tls: bool = False  # for the guest's memory too; take a qemu+tls:// peer_uri with it
-    bandwidth_bytes_s: int = 0  # 0: as fast as it goes
+    pki_path: str = ""  # directory of the certificates towards the other libvirtd; empty: libvirt's own place
     trust_shared: bool = (
         False  # a path counts as shared because its pool says so, whatever its file system is
     )
@@ -41,36 +45,58 @@ class Ending(StrEnum):
     MOVED = "moved"  # not here any more
     STAYED = "stayed"  # here, running, no job
     STOPPED = "stopped"  # here and not running: it died on the way
+    LOST = "lost"  # here, paused for good: post-copy broke with half of the guest at the target
 
 
-def flags(route: Route) -> int:
-    """PEER2PEER: libvirtd itself sees it through, should we be gone. AUTO_CONVERGE slows a guest that outruns it."""
+def flags(route: Route, how: MigrationHow, local_disks: Sequence[str]) -> int:
+    """PEER2PEER: libvirtd itself sees it through, should we be gone.
+
+    NON_SHARED_INC copies what a local disk has on top of its backing file; the target has made the same file on
+    the same backing file, empty.
+    """
     chosen: int = (
         libvirt.VIR_MIGRATE_LIVE
         | libvirt.VIR_MIGRATE_PEER2PEER
         | libvirt.VIR_MIGRATE_PERSIST_DEST
         | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
-        | libvirt.VIR_MIGRATE_AUTO_CONVERGE
         | libvirt.VIR_MIGRATE_ABORT_ON_ERROR
     )
-    if route.tls:
-        chosen |= libvirt.VIR_MIGRATE_TLS
-    if route.trust_shared:
-        chosen |= (
-            libvirt.VIR_MIGRATE_UNSAFE
-        )  # libvirt knows shared file systems by type, and the lab's is local
+    optional = (
+        (libvirt.VIR_MIGRATE_AUTO_CONVERGE, how.auto_converge),
+        (libvirt.VIR_MIGRATE_POSTCOPY, how.post_copy_after_s is not None),
+        (libvirt.VIR_MIGRATE_PARALLEL, how.parallel > 1),
+        (libvirt.VIR_MIGRATE_COMPRESSED, how.compress),
+        (libvirt.VIR_MIGRATE_TLS, how.tls),
+        (libvirt.VIR_MIGRATE_NON_SHARED_INC, bool(local_disks)),
+        # libvirt knows shared file systems by type, and the lab's is local
+        (libvirt.VIR_MIGRATE_UNSAFE, route.trust_shared),
+    )
+    for flag, wanted in optional:
+        chosen |= flag if wanted else 0
     return chosen
 
 
-def peer_uri(route: Route, address: str) -> str:
-    return route.peer_uri.format(address=bracketed(address))
+def peer_uri(route: Route, address: str, *, tls: bool = False) -> str:
+    if not tls or route.peer_uri.startswith("qemu+tls:"):
+        return route.peer_uri.format(address=bracketed(address))
+    path = f"?pkipath={route.pki_path}" if route.pki_path else ""
+    return f"qemu+tls://{bracketed(address)}/system{path}"
 
 
-def parameters(route: Route, address: str) -> dict[str, str | int]:
-    """The address for the memory too: else it would be the peer's host name, which need not resolve here."""
-    chosen: dict[str, str | int] = {libvirt.VIR_MIGRATE_PARAM_URI: f"tcp://{bracketed(address)}"}
-    if route.bandwidth_bytes_s:
-        chosen[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = max(1, route.bandwidth_bytes_s // MiB)
+def parameters(address: str, how: MigrationHow, local_disks: Sequence[str]) -> dict[str, object]:
+    """The address for the memory too: else it would be the peer's host name, which need not resolve here.
+
+    local_disks   names of their devices in the domain
+    """
+    chosen: dict[str, object] = {libvirt.VIR_MIGRATE_PARAM_URI: f"tcp://{bracketed(address)}"}
+    if how.bandwidth_bytes_s:
+        chosen[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = max(1, how.bandwidth_bytes_s // MiB)
+    if how.parallel > 1:
+        chosen[libvirt.VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS] = how.parallel
+    if how.compress:
+        chosen[libvirt.VIR_MIGRATE_PARAM_COMPRESSION] = "xbzrle"
+    if local_disks:
+        chosen[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = list(local_disks)
     return chosen
 
 
@@ -82,22 +108,38 @@ def bracketed(address: str) -> str:
         return address
 
 
-def refuse_local_disks(wish: DomainWish) -> None:
-    """Check before libvirt does, with a better message. raises MigrationFailed: a disk that the other host does not see"""
-    for disk in wish.disks:
-        if not disk.shared:
-            raise MigrationFailed(
-                f"{wish.name}: disk {disk.path} is in a pool that is not shared",
-                hint="Live migration needs all disks in a shared pool.",
-                volume=disk.volume,
-                path=disk.path,
-            )
-
-
-def send(connection: libvirt.virConnect, uuid: str, address: str, route: Route) -> None:
-    """Blocking, until it is over."""
+def send(
+    connection: libvirt.virConnect,
+    uuid: str,
+    address: str,
+    route: Route,
+    how: MigrationHow,
+    local_paths: Sequence[str],
+) -> None:
+    """Blocking, until it is over. `local_paths`: files of disks that go along."""
     domain = connection.lookupByUUIDString(uuid)
-    domain.migrateToURI3(peer_uri(route, address), parameters(route, address), flags(route))
+    devices = devices_of(domain.XMLDesc(), local_paths) if local_paths else ()
+    domain.migrateSetMaxDowntime(how.downtime_ms_max)
+    domain.migrateToURI3(
+        peer_uri(route, address, tls=how.tls),
+        parameters(address, how, devices),
+        flags(route, how, devices),
+    )
+
+
+def devices_of(document: str, paths: Sequence[str]) -> tuple[str, ...]:
+    """Names of the disks (vda, …) that these files are behind, in the order of the domain."""
+    found = []
+    for disk in ET.fromstring(document).iterfind("devices/disk"):
+        source, target = disk.find("source"), disk.find("target")
+        if source is not None and target is not None and source.get("file") in paths:
+            found.append(target.get("dev", ""))
+    return tuple(found)
+
+
+def start_post_copy(connection: libvirt.virConnect, uuid: str) -> None:
+    """Blocking. Let the guest run at the target now."""
+    connection.lookupByUUIDString(uuid).migrateStartPostCopy()
 
 
 def ending(connection: libvirt.virConnect, uuid: str) -> Ending:
@@ -107,6 +149,8 @@ def ending(connection: libvirt.virConnect, uuid: str) -> Ending:
         state, reason = domain.state()
         if state == libvirt.VIR_DOMAIN_SHUTOFF:
             return Ending.MOVED if reason == libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED else Ending.STOPPED
+        if post_copy_broke(state, reason):
+            return Ending.LOST
         return Ending.RUNNING_YET if is_outgoing(domain.jobStats()) else Ending.STAYED
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
@@ -142,21 +186,39 @@ def is_outgoing(figures: Mapping[str, int | str]) -> bool:
 
 def progress(figures: Mapping[str, int | str]) -> MigrationProgress:
     """Of a running job. `downtime_ms` then is what libvirt expects it to be."""
-    total = _number(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_TOTAL)
-    left = _number(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_REMAINING)
-    return MigrationProgress(
-        progress=min(1.0, max(0.0, 1 - left / total)) if total else 0.0,
-        downtime_ms=_number(figures, libvirt.VIR_DOMAIN_JOB_DOWNTIME),
-        total_s=_number(figures, libvirt.VIR_DOMAIN_JOB_TIME_ELAPSED) / 1000,
+    total, left = (
+        _whole(figures, libvirt.VIR_DOMAIN_JOB_DATA_TOTAL),
+        _whole(figures, libvirt.VIR_DOMAIN_JOB_DATA_REMAINING),
     )
+    page = _whole(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE) or PAGE_BYTES
+    zeros = _whole(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_CONSTANT) * page
+    measured = MigrationFigures(
+        downtime_ms=_number(figures, libvirt.VIR_DOMAIN_JOB_DOWNTIME) or None,
+        total_s=_whole(figures, libvirt.VIR_DOMAIN_JOB_TIME_ELAPSED) / 1000,
+        rounds=_whole(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_ITERATION),
+        memory_bytes=_whole(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_NORMAL_BYTES),
+        first_bytes=max(0, _whole(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_TOTAL) - zeros),
+        disk_bytes=_whole(figures, libvirt.VIR_DOMAIN_JOB_DISK_PROCESSED),
+        bandwidth_bytes_s=_number(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_BPS),
+        dirty_bytes_s=_number(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE) * page,
+        remaining_bytes=left,
+        throttle=_whole(figures, libvirt.VIR_DOMAIN_JOB_AUTO_CONVERGE_THROTTLE),
+        post_copy=False,
+    )
+    share = min(1.0, max(0.0, 1 - left / total)) if total else 0.0
+    return MigrationProgress(progress=share, figures=measured)
 
 
 def final(figures: Mapping[str, int | str]) -> MigrationProgress:
-    """Of a job that succeeded."""
-    last = progress(figures)
-    return MigrationProgress(progress=1.0, downtime_ms=last.downtime_ms, total_s=last.total_s)
+    """Of a job that succeeded; without figures, nothing is known of it."""
+    last = progress(figures).figures if figures else MigrationFigures()
+    return MigrationProgress(progress=1.0, figures=replace(last, remaining_bytes=0))
 
 
 def _number(figures: Mapping[str, int | str], name: str) -> float:
     value = figures.get(name, 0)
     return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _whole(figures: Mapping[str, int | str], name: str) -> int:
+    return int(_number(figures, name))

@@ -1,8 +1,8 @@
 """Moves: live migrations from this host, from the first look to the verdict.
 
-In this room   Moves: when to send, how long to wait, how it ended; no figures are read and no flags chosen here
+In this room   Moves: when to send, when to switch to post-copy, when to give up, how it ended; no flags are chosen here
 Comes in       migrate() and cancel() of the agent; libvirt's event that a job ended
-Goes out       MigrationProgress, MigrationFailed, MigrationCancelled
+Goes out       MigrationProgress; MigrationFailed (MigrationStuck), MigrationCancelled, MigrationLost
 Always true    the domain says how it ended, whatever the call returned: libvirtd may have been restarted
                meanwhile, or this process (which then waits for the migration it finds under way)
 Next door      migration.py has the blocking calls
@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Final, TypeVar
 
 import libvirt
+from msgspec.structs import replace
 
 from corral.hypervisor.interface import (
     DomainWish,
@@ -22,19 +23,23 @@ from corral.hypervisor.interface import (
     HypervisorGone,
     MigrationCancelled,
     MigrationFailed,
+    MigrationLost,
     MigrationProgress,
+    MigrationStuck,
 )
 from corral.hypervisor.libvirt import migration
 from corral.hypervisor.libvirt.connection import Connection, Pool
 from corral.hypervisor.libvirt.identity import domain_uuid
 from corral.hypervisor.libvirt.migration import Ending, Route
 from corral.model.ids import VmId
+from corral.model.migration import MigrationHow
 
 T = TypeVar("T")
 
 FIGURES_S_MAX: Final = 1.0  # after a migration, for the event with its downtime
 LOOK_AGAIN_S: Final = 0.1
 BACK_S_MAX: Final = 60.0  # for libvirtd to come back when it went away during a migration
+WATCH_S: Final = 0.25  # between looks at a migration that may have to be switched to post-copy or given up
 ABORT_S_MAX: Final = 5.0  # how long a cancel is repeated while the migration is only beginning
 
 
@@ -43,6 +48,8 @@ class Move:
 
     def __init__(self) -> None:
         self.cancelled = False
+        self.stuck = False  # its time was up
+        self.post_copy = False  # the guest runs at the target
         self.figures: Mapping[str, int | str] = {}
         self.has_figures = asyncio.Event()
 
@@ -54,15 +61,23 @@ class Moves:
         self._connection, self._route = connection, route
         self._moves: dict[str, Move] = {}  # by UUID
 
-    async def migrate(self, vm: VmId, peer_address: str, wish: DomainWish) -> MigrationProgress:
-        migration.refuse_local_disks(wish)
+    async def migrate(
+        self, vm: VmId, peer_address: str, wish: DomainWish, how: MigrationHow, *, begun: bool = False
+    ) -> MigrationProgress:
         uuid = domain_uuid(vm)
         move = self._moves.setdefault(uuid, Move())
+        watch = asyncio.create_task(self._watch(vm, move, how), name=f"watch migration of {vm}")
         try:
-            error = await self._send(vm, peer_address, move)
+            if begun:
+                await self._check_begun(vm)
+            error = None if begun else await self._send(vm, peer_address, wish, how, move)
             match await self._ending(vm):
                 case Ending.MOVED:
                     return await self._final(move)
+                case Ending.LOST:
+                    raise MigrationLost.of(wish, peer_address)
+                case Ending.STAYED if move.stuck:
+                    raise MigrationStuck.of(wish, how)
                 case Ending.STAYED if move.cancelled or _was_aborted(error):
                     raise MigrationCancelled(f"the migration of {wish.name} was cancelled", vm=vm)
                 case ending:
@@ -71,29 +86,64 @@ class Moves:
                         f"{wish.name} did not move to {peer_address}, it {ending}: {why}", vm=vm
                     )
         finally:
+            watch.cancel()
             self._moves.pop(uuid, None)
 
-    async def _send(self, vm: VmId, peer_address: str, move: Move) -> HypervisorFailed | None:
+    async def _watch(self, vm: VmId, move: Move, how: MigrationHow) -> None:
+        """What its method says: switch to post-copy after a while; give up when its time is up."""
+        uuid, clock = domain_uuid(vm), self._connection.clock
+        began_s = clock.monotonic_s()
+        if how.post_copy_after_s is not None:
+            await clock.sleep(how.post_copy_after_s)
+            while not move.post_copy:
+                with suppress(HypervisorFailed):
+                    await self._job(
+                        vm, f"run {vm} at its target", lambda c: migration.start_post_copy(c, uuid)
+                    )
+                    move.post_copy = True
+                await clock.sleep(WATCH_S)
+            return  # there is no way back
+        await clock.sleep(max(0.0, how.timeout_s - (clock.monotonic_s() - began_s)))
+        move.stuck = True
+        await self.cancel(vm)
+
+    async def _send(
+        self, vm: VmId, peer_address: str, wish: DomainWish, how: MigrationHow, move: Move
+    ) -> HypervisorFailed | None:
         """Start it and wait; what libvirt said against it. A migration that is under way already is left alone."""
         uuid = domain_uuid(vm)
         now = await self._job(vm, f"look at {vm}", lambda c: migration.ending(c, uuid))
         if now is Ending.RUNNING_YET:
             return None
+        if now is Ending.LOST:
+            return None
         if now is not Ending.STAYED:
             raise MigrationFailed(f"{vm} does not run here", vm=vm)
         if move.cancelled:
             return None
+        local = [disk.path for disk in wish.disks if not disk.shared]
+
+        def send(connection: libvirt.virConnect) -> None:
+            if not move.cancelled:
+                migration.send(connection, uuid, peer_address, self._route, how, local)
+
         try:
             await self._connection.call(
                 uuid,
                 f"migrate {vm}",
-                lambda c: None if move.cancelled else migration.send(c, uuid, peer_address, self._route),
+                send,
                 pool=Pool.MOVE,
                 timeout_s=None,
             )
         except HypervisorFailed as error:
             return error
         return None
+
+    async def _check_begun(self, vm: VmId) -> None:
+        """Raises MigrationFailed: none is under way"""
+        now = await self._job(vm, f"look at {vm}", lambda c: migration.ending(c, domain_uuid(vm)))
+        if now is not Ending.RUNNING_YET:
+            raise MigrationFailed(f"no migration of {vm} is under way", vm=vm)
 
     async def _ending(self, vm: VmId) -> Ending:
         """What the domain says, once no migration of it runs any more."""
@@ -112,13 +162,16 @@ class Moves:
     async def _final(self, move: Move) -> MigrationProgress:
         with suppress(TimeoutError):
             await asyncio.wait_for(move.has_figures.wait(), timeout=FIGURES_S_MAX)
-        return migration.final(move.figures)
+        last = migration.final(move.figures)
+        return replace(last, figures=replace(last.figures, post_copy=move.post_copy))
 
     async def progress(self, vm: VmId) -> MigrationProgress | None:
         uuid = domain_uuid(vm)
         figures = await self._job(vm, f"look at the migration of {vm}", lambda c: migration.figures(c, uuid))
         if figures is not None:
-            return migration.progress(figures)
+            seen = migration.progress(figures)
+            now_there = uuid in self._moves and self._moves[uuid].post_copy
+            return replace(seen, figures=replace(seen.figures, post_copy=now_there))
         return MigrationProgress() if uuid in self._moves else None
 
     async def cancel(self, vm: VmId) -> None:

@@ -48,6 +48,19 @@ def stop_reason(state: int, reason: int) -> StopReason:
     return SHUTOFF_REASONS.get(reason, StopReason.HOST)
 
 
+def runs_by_post_copy(state: int, reason: int) -> bool:
+    """The target's side of post-copy: the guest runs here, and not all of its memory is here yet."""
+    return (state, reason) == (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_POSTCOPY)
+
+
+def post_copy_broke(state: int, reason: int) -> bool:
+    """Either side of a post-copy migration whose link broke. At the target libvirt calls that running."""
+    return (state, reason) in (
+        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED),
+        (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_POSTCOPY_FAILED),
+    )
+
+
 def paused_by_migration(state: int, reason: int) -> bool:
     """So are both sides of a migration: the target all the time, the source at the very end."""
     return state == libvirt.VIR_DOMAIN_PAUSED and reason in (

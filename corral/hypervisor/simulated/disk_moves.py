@@ -56,6 +56,8 @@ def pivot(host: SimulatedHost, held: Held, path: str, now_s: float) -> None:
     del host.copies[held.wish.vm, path]
     contents = host.world.contents
     contents.at(copy.to_path).now = contents.at(path).now
+    if host.disks is not None:
+        host.disks.write(copy.to_path, host.disks.stamp(path))
     disks = tuple(replace(d, path=copy.to_path) if d.path == path else d for d in held.wish.disks)
     held.wish = replace(held.wish, disks=disks)
 

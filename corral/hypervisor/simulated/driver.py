@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from corral.faults import Faults, NoFaults
 from corral.hypervisor.interface import (
+    PLAINLY,
     Console,
     DiskPlace,
     Domain,
@@ -35,6 +36,7 @@ from corral.model.found import FoundReport
 from corral.model.hardware import Firmware, Graphics
 from corral.model.ids import VmId
 from corral.model.link import SnapshotAssignment
+from corral.model.migration import MigrationHow
 from corral.model.node import Accelerator, CpuInfo, Inventory, NumaCell
 from corral.model.snapshot import SnapshotReport, SnapshotState
 from corral.model.vm import DomainState, Guest, StopReason
@@ -161,11 +163,22 @@ class SimulatedHypervisor:
         self._check_room(wish)
         await self._faults.strike("hypervisor.prepare_incoming.end")
 
-    async def migrate(self, vm: VmId, peer_address: str, *, wish: DomainWish) -> MigrationProgress:
+    async def migrate(
+        self,
+        vm: VmId,
+        peer_address: str,
+        *,
+        wish: DomainWish,
+        how: MigrationHow = PLAINLY,
+        begun: bool = False,
+    ) -> MigrationProgress:
         await self._call("migrate")
-        if vm in self.host.jobs:
+        job = self.host.jobs.get(vm)
+        if begun and job is None:
+            raise MigrationFailed(f"no migration of {vm} is under way", vm=vm)
+        if job and not begun:
             raise MigrationFailed(f"{vm} is being migrated already")
-        job = begin_migration(self.host, vm, peer_address, wish)
+        job = job or begin_migration(self.host, vm, peer_address, wish, how)
         assert job.end
         figures = await asyncio.shield(job.end)  # the job goes on when the agent does not
         await self._faults.strike("hypervisor.migrate.end")
@@ -176,7 +189,8 @@ class SimulatedHypervisor:
         job = self.host.jobs.get(vm)
         if job is None:
             return None
-        return MigrationProgress(progress=job.progress, total_s=self._clock.monotonic_s() - job.began_s)
+        figures = replace(job.figures, total_s=self._clock.monotonic_s() - job.began_s)
+        return MigrationProgress(progress=job.progress, figures=figures)
 
     async def cancel_migration(self, vm: VmId) -> None:
         await self._call("cancel_migration")
@@ -258,6 +272,13 @@ class SimulatedHypervisor:
         missing = next((path for path in paths(wish) if not self._file_exists(path)), None)
         if missing:
             raise SnapshotFailed(f"{missing} is not there", path=missing)
+
+    async def dirty_bytes(self, vm: VmId, seconds: int = 1) -> float | None:
+        await self._call("dirty_bytes", (seconds, seconds + 0.1))
+        held = self.host.domains.get(vm)
+        if held is None or held.running is None:
+            return None
+        return min(float(held.wish.memory_bytes), held.running.dirty_bytes_s * seconds)
 
     async def guest(self, vm: VmId) -> Guest:
         await self._call("guest")

@@ -18,15 +18,18 @@ from msgspec.structs import replace
 
 from corral.clock import Clock
 from corral.hypervisor.interface import Domain, DomainEvent, DomainWish, MigrationProgress
+from corral.hypervisor.simulated.disks import Disks, begin_writing
 from corral.hypervisor.simulated.displays import Displays
 from corral.hypervisor.simulated.snapshots import Contents
 from corral.model.domain import Drift
 from corral.model.found import FoundReport
 from corral.model.ids import VmId
+from corral.model.migration import MigrationFigures
 from corral.model.node import Offers, PciDevice
 from corral.model.units import GiB
 from corral.model.vm import DomainState, StopReason
 
+NO_FIGURES: Final = MigrationFigures()
 ACTIVE: Final = frozenset({DomainState.RUNNING, DomainState.PAUSED})
 EVENTS_MAX: Final = 1000  # waiting for an agent; the oldest go, and the agent's resync makes up for them
 
@@ -40,6 +43,11 @@ class Pace:
     guest_boot: tuple[float, float] = (2.0, 6.0)
     guest_shutdown: tuple[float, float] = (0.5, 3.0)
     memory_bytes_s: float = 4 * GiB  # copied by a migration
+    disk_copy: tuple[float, float] = (0.1, 0.8)  # of a local disk, by a migration
+    writing: tuple[float, float] = (
+        0.0,
+        0.0,
+    )  # of guests to their memory, as a share of memory_bytes_s; below 0: idle
     migration_s_min: float = 0.4
     deaf_share: float = 0.0  # of guests that ignore a request to shut down
 
@@ -52,6 +60,7 @@ class Running:
     boot_s: float  # until its agent answers
     deaf: bool = False
     stopping: bool = False  # the guest is on its way down
+    dirty_bytes_s: float = 0.0  # how fast the guest writes to its memory
 
 
 @dataclass
@@ -62,6 +71,14 @@ class Held:
     domain: Domain
     running: Running | None = None
     drift: Drift | None = None  # what somebody else changed in its definition
+    away: bool = False  # post-copy: what is here is memory that its target has yet to get
+
+    @property
+    def writes(self) -> bool:
+        """Whether the guest runs here, and so may write to its disks."""
+        if self.domain.lost or self.away:
+            return False
+        return self.running is not None or self.domain.state in ACTIVE
 
 
 @dataclass
@@ -70,6 +87,7 @@ class Job:
 
     progress: float = 0.0
     cancelled: bool = False
+    figures: MigrationFigures = NO_FIGURES
     began_s: float = 0.0
     end: "asyncio.Future[MigrationProgress] | None" = None
 
@@ -82,6 +100,8 @@ class World:
     pace: Pace = Pace()
     hosts: "dict[str, SimulatedHost]" = field(default_factory=dict)
     contents: Contents = field(default_factory=Contents)
+    stamps: dict[str, int] = field(default_factory=dict)  # number of the last write to each volume
+    stale: list[str] = field(default_factory=list)  # guests that ran on old files: must stay empty
     _cut: set[frozenset[str]] = field(default_factory=set)
     _tasks: "dict[asyncio.Task[None], None]" = field(default_factory=dict)
     _context: Context = field(default_factory=copy_context)
@@ -102,14 +122,15 @@ class World:
 
     def where(self, vm: str) -> tuple[str, ...]:
         """Hosts on which the VM can write to its disk now, sorted. More than one must never be."""
-        return tuple(sorted(name for name, host in self.hosts.items() if host.runs(vm)))
+        held = ((name, host.domains.get(VmId(vm))) for name, host in self.hosts.items())
+        return tuple(sorted(name for name, here in held if here and here.writes))
 
     def running_twice(self) -> dict[str, tuple[str, ...]]:
         """Hosts by VM, of VMs that run on more than one."""
         places: dict[str, list[str]] = {}
         for name, host in sorted(self.hosts.items()):
             for vm, held in host.domains.items():
-                if held.domain.state in ACTIVE:
+                if held.writes:
                     places.setdefault(vm, []).append(name)
         return {vm: tuple(names) for vm, names in places.items() if len(names) > 1}
 
@@ -158,6 +179,7 @@ class SimulatedHost:
         self.displays: dict[VmId, Displays] = {}  # by VM that runs or ran here
         self.foreign: dict[str, FoundReport] = {}  # by UUID: domains that are not Corral's
         self.starts = 0
+        self.disks: Disks | None = None  # None: what guests write is not followed
         self.events: asyncio.Queue[DomainEvent] = asyncio.Queue()
 
     # ---- what tests and demos do to it
@@ -194,6 +216,15 @@ class SimulatedHost:
         """The VM stops, for `reason`; no effect when it does not run."""
         if self.runs(vm):
             self._halt(vm, reason)
+
+    def lose(self, vm: VmId) -> None:
+        """Half of the guest is here: its post-copy migration broke."""
+        held = self.domains[vm]
+        if held.domain.state is DomainState.STOPPED:
+            return
+        held.running, held.away = None, False
+        held.domain = replace(held.domain, state=DomainState.PAUSED, lost=True, persistent=True)
+        self.tell(vm, "lost")
 
     def pause(self, vm: str) -> None:
         held = self.domains[VmId(vm)]
@@ -238,7 +269,10 @@ class SimulatedHost:
         """The domain runs from now on."""
         held, world = self.domains[vm], self.world
         deaf = world.clock.chance.random() < world.pace.deaf_share
-        held.running = Running(world.clock.monotonic_s(), world.between(world.pace.guest_boot), deaf)
+        dirty_bytes_s = max(0.0, world.between(world.pace.writing)) * world.pace.memory_bytes_s
+        boot_s = world.between(world.pace.guest_boot)
+        held.running = Running(world.clock.monotonic_s(), boot_s, deaf, dirty_bytes_s=dirty_bytes_s)
+        begin_writing(self, held.wish)
         held.domain = replace(held.domain, state=DomainState.RUNNING, reason=StopReason.NONE)
         self.starts += 1
         for disk in held.wish.disks:
@@ -259,13 +293,13 @@ class SimulatedHost:
         if not held.domain.persistent:
             self.remove(vm, "stopped")
             return
-        held.running = None
-        held.domain = replace(held.domain, state=DomainState.STOPPED, reason=reason)
+        held.running, held.away = None, False
+        held.domain = replace(held.domain, state=DomainState.STOPPED, reason=reason, lost=False)
         self._end_displays(vm)
         self.tell(vm, f"stopped: {reason}")
 
     def _drop_incoming(self) -> None:
-        for vm in [vm for vm, held in self.domains.items() if not held.domain.persistent]:
+        for vm in [v for v, held in self.domains.items() if not (held.domain.persistent or held.running)]:
             self.remove(vm, "incoming migration ended")
 
     def _clear_events(self) -> None:

@@ -37,6 +37,7 @@ PLACES: Final = {  # place in the guest: (script in files/, permissions)
     "sbin/shutdown": ("shutdown.sh", 0o755),
     "usr/sbin/chpasswd": ("chpasswd.sh", 0o755),
     "bin/count": ("count.sh", 0o755),
+    "bin/write-memory": ("write-memory.sh", 0o755),
 }
 TEXTS: Final = {
     "etc/passwd": ("root:x:0:0:root:/root:/bin/sh\n", 0o644),

@@ -50,6 +50,7 @@ class Change(Struct, frozen=True, kw_only=True):
     deadline_s: float = 600.0
     warnings: tuple[str, ...] = ()  # what it costs or risks
     operation_id: str = ""  # where the change itself has to name it
+    foreseen: Mapping[str, str | int | float] = {}  # what a dry run answers as the operation's result
 
 
 class Desk:
@@ -116,6 +117,8 @@ class Desk:
             status = OperationStatus(state=OperationState.FAILED, error=change.failed, ended_at=now_s)
         elif change.done or asking.dry_run:
             status = OperationStatus(state=OperationState.SUCCEEDED, progress=1.0, ended_at=now_s)
+        if asking.dry_run:
+            status = msgspec.structs.replace(status, result=dict(change.foreseen))
         return Operation(
             id=id,
             name=id,

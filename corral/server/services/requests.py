@@ -3,6 +3,7 @@
 from msgspec import UNSET, Struct, UnsetType
 
 from corral.model.console import ConsoleKind
+from corral.model.migration import MigrationPolicy
 from corral.model.network import Segment, Subnet
 from corral.model.profile import DiskChoice, HardwareChoice, NicChoice, Size, VMProfileSpec
 from corral.model.token import Role
@@ -44,6 +45,7 @@ class CreateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stop_timeout_s: float | None = None
     policy: str = "spread"
     node: str = ""  # run on this node only
+    migration_policy: MigrationPolicy = MigrationPolicy()
 
 
 class CreateProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,6 +70,7 @@ class UpdateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     protected: bool | UnsetType = UNSET
     restart: RestartPolicy | UnsetType = UNSET
     stop_timeout_s: float | UnsetType = UNSET
+    migration_policy: MigrationPolicy | UnsetType = UNSET
 
 
 class SettleDrift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

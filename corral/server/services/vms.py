@@ -14,6 +14,7 @@ from msgspec import UNSET
 from corral.clock import new_id
 from corral.errors import CorralError, Invalid, Protected
 from corral.model.ids import NodeId, VmId
+from corral.model.migration import MigrationStage
 from corral.model.node import Node
 from corral.model.operation import Operation, Verb
 from corral.model.profile import VMProfileSpec
@@ -25,6 +26,15 @@ from corral.server.services.base import Change, Desk, check_labels, check_name
 from corral.server.services.cloudinit import check_cloud_init
 from corral.server.services.disks import new_volumes
 from corral.server.services.hardware import check_size, hardware_of, moves_live, warnings
+from corral.server.services.migration import (
+    Figures,
+    Preflight,
+    check_policy,
+    deadline_s,
+    foreseen,
+    preflight,
+    refuse_prevented,
+)
 from corral.server.services.nics import Addresses, new_ports
 from corral.server.services.profiles import choices_for
 from corral.server.services.requests import CreateVM, MigrateVM, UpdateVM
@@ -123,6 +133,7 @@ class VMs:
     def __init__(self, desk: Desk) -> None:
         self.desk, self.mirror, self.clock = desk, desk.mirror, desk.clock
         self.addresses = Addresses(desk.mirror)
+        self.figures: Figures = lambda vm: None  # the hub's, where there is one
 
     async def create(self, ask: CreateVM, asking: Asking) -> Operation:
         return await self.desk.submit(asking, lambda: self._create(ask))
@@ -141,6 +152,11 @@ class VMs:
 
     async def migrate(self, vm: str, ask: MigrateVM, asking: Asking) -> Operation:
         return await self.desk.submit(asking, lambda: self._migrate(self._here(vm), ask))
+
+    def preflight(self, vm: str, to: str = "") -> Preflight:
+        """What would prevent its migration, and what that would take. raises NotFound"""
+        target = self.mirror.find(Node, to) if to else None
+        return preflight(self.mirror, self._here(vm), self.figures, target)
 
     async def delete(
         self, vm: str, asking: Asking, *, keep_volumes: bool = False, erase: bool = False
@@ -189,6 +205,7 @@ class VMs:
             raise Invalid("policy", ask.policy, " or ".join(POLICIES))
         assert chosen.cloud_init
         check_cloud_init(chosen.cloud_init)
+        check_policy(ask.migration_policy)
 
     def _spec(
         self, ask: CreateVM, chosen: VMProfileSpec, disks: tuple[Disk, ...], nics: tuple[Nic, ...]
@@ -209,6 +226,7 @@ class VMs:
             protected=ask.protected,
             policy=ask.policy,
             profile=ask.profile,
+            migration_policy=ask.migration_policy,
             node=NodeId(self.mirror.find(Node, ask.node).id) if ask.node else None,
         )
 
@@ -217,9 +235,11 @@ class VMs:
             check_labels(ask.labels)
         if ask.stop_timeout_s is not UNSET and not 0 <= ask.stop_timeout_s <= 3600:
             raise Invalid("stop_timeout_s", ask.stop_timeout_s, "0 to 3600 seconds")
+        if ask.migration_policy is not UNSET:
+            check_policy(ask.migration_policy)
         given = {
             f: getattr(ask, f)
-            for f in ("protected", "restart", "stop_timeout_s")
+            for f in ("protected", "restart", "stop_timeout_s", "migration_policy")
             if getattr(ask, f) is not UNSET
         }
         labels = vm.labels if ask.labels is UNSET else ask.labels
@@ -236,7 +256,8 @@ class VMs:
         return msgspec.structs.replace(change, deadline_s=timeout_s + 120.0)
 
     def _restart(self, vm: VM, force: bool) -> Change:
-        if vm.status.migration:
+        migration = vm.status.migration
+        if migration and migration.stage is not MigrationStage.LOST:
             raise Migrating(vm)
         return self._change(
             vm,
@@ -263,14 +284,22 @@ class VMs:
             raise Invalid("target", ask.target, "another node than the VM's own")
         if target and vm.spec.node not in (None, target.id):
             raise Invalid("target", ask.target, "the node that the VM is bound to")
+        forecast = refuse_prevented(self.mirror, vm, self.figures, target)
         operation_id = new_id("op", self.clock)
         wish = MigrationWish(id=operation_id, target=NodeId(target.id) if target else None)
         change = self._change(vm, Verb.MIGRATE, migration=wish)
-        return msgspec.structs.replace(change, operation_id=operation_id)
+        return msgspec.structs.replace(
+            change,
+            operation_id=operation_id,
+            deadline_s=deadline_s(vm.spec.migration_policy, forecast),
+            foreseen=foreseen(forecast, target.id if target else ""),
+        )
 
     def _delete(self, vm: VM, keep_volumes: bool, erase: bool = False) -> Change:
         if vm.spec.protected:
             raise Protected(vm.name)
+        if keep_volumes and vm.status.migration and vm.status.migration.volumes:
+            raise Migrating(vm)  # which of their files is the right one shows when it has ended
         gone = vm.having(deleted_at=vm.deleted_at or self.clock.now_s(), generation=vm.generation + 1)
         writes: list[Write] = [Put(gone)]
         expect = {vm.id: vm.revision}

@@ -162,8 +162,8 @@ class Volumes(Things):
         pool = the_pool(ask.pool, self.mirror, "pool")
         if volume.deleting or volume.spec.trash or volume.status.phase is not VolumePhase.READY:
             raise VolumeNotReady(volume)
-        if volume.moves and pool.id != volume.pool:
-            raise VolumeMoves(volume)
+        if (volume.moves and pool.id != volume.pool) or volume.status.traces:
+            raise VolumeMoves(volume)  # by itself, or with its VM, whose old node still has a file of it
         if pool.id == volume.spec.pool:
             raise Invalid("pool", pool.name, "another pool than the one it is in")
         if snapshots := self.mirror.select(Snapshot, "volume", volume.id):

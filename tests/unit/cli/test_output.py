@@ -201,7 +201,9 @@ def test_event_watch_prints_a_line_each(api: FakeApi, corral: Corral) -> None:
 RESULTS = [  # name, result, what is said of it
     ("none", {}, ""),
     ("a migration, with names", {"source": "node-1", "target": "node-2", "downtime_ms": 12.4, "total_s": 1.0},
-     " (from node1 to node-2, down for 12 ms)"),
+     " (from node1 to node-2 in 1.0 s, down for 12 ms)"),
+    ("a migration whose downtime nobody saw", {"source": "node-1", "target": "node-2", "total_s": 2.5, "forecast_total_s": 2.0},
+     " (from node1 to node-2 in 2.5 s (foreseen 2.0 s), downtime not known)"),
     ("something new", {"bytes": 3, "ratio": 0.5}, " (bytes 3, ratio 0.5)"),
 ]  # fmt: skip
 

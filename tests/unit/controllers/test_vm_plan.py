@@ -151,6 +151,7 @@ def test_a_trace_is_dropped_only_after_the_node_let_go() -> None:
 
 WISH = MigrationWish(id="op-1")
 PREPARING = Migration(wish="op-1", source=A, target=B, started_at=90.0)
+RECENT = msgspec.structs.replace(PREPARING, started_at=99.0)
 MOVING = msgspec.structs.replace(PREPARING, stage=MigrationStage.MOVING)
 
 
@@ -170,10 +171,17 @@ CANCELLED = msgspec.structs.replace(WISH, cancel=True)
 READY = report(DomainState.INCOMING, role="target", migration=moved("ready"))
 INCOMING = report(DomainState.INCOMING, role="target")
 THERE = report(RUN, role="target")
+HALF = report(DomainState.PAUSED, role="target", lost=True)
+SETTLING = msgspec.structs.replace(MOVING, stage=MigrationStage.SETTLING)
+SETTLING_GONE = msgspec.structs.replace(SETTLING, target=GONE)
+LOST = msgspec.structs.replace(MOVING, stage=MigrationStage.LOST, boot=1)
+RESULT = MigrationResult(wish="op-1", state="lost", trouble=TROUBLE)
 LEFT = report(DomainState.ABSENT, role="source")
 MIGRATIONS = [  # name, VM, lost, (node, stage or None, result or None)
     ("preparing: wait for the target", migrating(PREPARING, report(RUN), None), (), (A, "preparing", None)),
-    ("target ready: go", migrating(PREPARING, report(RUN), READY), (), (A, "moving", None)),
+    ("target ready, source has not measured yet: wait", migrating(RECENT, report(RUN), READY), (), (A, "preparing", None)),
+    ("target ready, source has measured: go", migrating(RECENT, report(RUN, migration=moved("measured", dirty_bytes_s=1e6)), READY), (), (A, "moving", None)),
+    ("target ready, source measures for too long: go", migrating(PREPARING, report(RUN), READY), (), (A, "moving", None)),
     (
         "target ready in an older stint: wait",
         migrating(PREPARING, report(RUN), report(DomainState.INCOMING, stint=0, migration=moved("ready"))),
@@ -189,6 +197,18 @@ MIGRATIONS = [  # name, VM, lost, (node, stage or None, result or None)
     ("source says failed: stays", migrating(MOVING, report(RUN, migration=moved("failed")), INCOMING), (), (A, None, "failed")),
     ("source says failed, target runs it, source has it too: stays", migrating(MOVING, report(RUN, migration=moved("failed")), THERE), (), (A, None, "failed")),
     ("source says failed and has nothing, target runs it: handed over", migrating(MOVING, report(DomainState.ABSENT, migration=moved("failed")), THERE), (), (B, None, "done")),
+    ("source says failed and has nothing: the target has to say anew", migrating(MOVING, report(DomainState.STOPPED, migration=moved("failed")), READY), (), (A, "settling", None)),
+    ("settling, target has not said anew: wait", migrating(SETTLING, report(DomainState.STOPPED, migration=moved("failed")), report(DomainState.ABSENT, stint=0)), (), (A, "settling", None)),
+    ("settling, target silent: wait", migrating(SETTLING, report(DomainState.STOPPED, stint=0), None), (B,), (A, "settling", None)),
+    ("settling, target has nothing: stays", migrating(SETTLING, report(DomainState.STOPPED, migration=moved("failed")), report(DomainState.ABSENT)), (), (A, None, "failed")),
+    ("settling, target runs it: handed over", migrating(SETTLING, report(DomainState.STOPPED), THERE), (), (B, None, "done")),
+    ("settling, half of it is at the target: lost", migrating(SETTLING, report(DomainState.STOPPED), HALF), (), (A, "lost", "lost")),
+    ("settling, target was removed: stays", migrating(SETTLING_GONE, report(DomainState.STOPPED), None), (), (A, None, "failed")),
+    ("source says lost", migrating(MOVING, report(DomainState.PAUSED, lost=True, migration=moved("lost", trouble=TROUBLE)), HALF), (), (A, "lost", "lost")),
+    ("target says lost, source is silent", migrating(MOVING, report(DomainState.PAUSED), HALF), (A,), (A, "lost", "lost")),
+    ("lost: both wait", migrating(LOST, report(DomainState.PAUSED, lost=True), HALF, last_migration=RESULT), (), (A, "lost", "lost")),
+    ("lost, a new start is asked for: the target has it", migrating(LOST, report(DomainState.PAUSED, lost=True), HALF, last_migration=RESULT, boot=2), (), (B, None, "lost")),
+    ("lost, a stop is asked for: the target has it", migrating(LOST, report(DomainState.PAUSED, lost=True), HALF, last_migration=RESULT, running=False), (), (B, None, "lost")),
     ("about another wish: wait", migrating(MOVING, report(RUN, migration=MigrationReport(wish="op-0", state="done")), INCOMING), (), (A, "moving", None)),
     ("source silent, target waits: wait", migrating(MOVING, report(RUN), INCOMING), (A,), (A, "moving", None)),
     ("source silent, target runs it: handed over", migrating(MOVING, report(RUN), THERE), (A,), (B, None, "done")),
@@ -228,6 +248,6 @@ def test_a_wish_that_was_answered_is_not_begun_again() -> None:
 
 def test_a_migration_that_takes_too_long_is_cancelled() -> None:
     vm = migrating(MOVING, report(RUN), INCOMING)
-    status = plan_vm(vm, seen(now_s=90.0 + 541)).status
+    status = plan_vm(vm, seen(now_s=90.0 + 511)).status
     assert status.migration is not None
     assert status.migration.stage is MigrationStage.CANCELLING

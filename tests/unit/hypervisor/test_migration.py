@@ -1,7 +1,7 @@
 """Migration: figures, parameters, and how one ended, with a domain that plays each part."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -9,19 +9,20 @@ libvirt = pytest.importorskip("libvirt")
 
 from corral.clock import SystemClock  # noqa: E402
 from corral.hypervisor.interface import (  # noqa: E402
+    PLAINLY,
     DomainWish,
     HypervisorGone,
     MigrationCancelled,
     MigrationFailed,
-    MigrationProgress,
+    MigrationLost,
 )
 from corral.hypervisor.libvirt import migration  # noqa: E402
 from corral.hypervisor.libvirt.connection import _guarded, gone  # noqa: E402
 from corral.hypervisor.libvirt.identity import domain_uuid  # noqa: E402
 from corral.hypervisor.libvirt.migration import Route  # noqa: E402
 from corral.hypervisor.libvirt.moves import Moves  # noqa: E402
-from corral.model.ids import VmId, VolumeId  # noqa: E402
-from corral.model.link import DiskAssignment  # noqa: E402
+from corral.model.ids import VmId  # noqa: E402
+from corral.model.migration import MigrationHow  # noqa: E402
 
 T = TypeVar("T")
 VM = VmId("vm-1")
@@ -33,12 +34,30 @@ MIGRATED = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED)
 
 
 def test_progress_of_figures() -> None:
-    figures = {"memory_total": 1000, "memory_remaining": 250, "downtime": 51, "time_elapsed": 4312}
-    assert migration.progress(figures) == MigrationProgress(progress=0.75, downtime_ms=51.0, total_s=4.312)
-    assert migration.final(figures) == MigrationProgress(progress=1.0, downtime_ms=51.0, total_s=4.312)
+    figures = {
+        "data_total": 1000,
+        "data_remaining": 250,
+        "memory_total": 5 * 4096,
+        "memory_constant": 2,
+        "memory_page_size": 4096,
+        "memory_iteration": 3,
+        "memory_dirty_rate": 10,
+        "downtime": 51,
+        "time_elapsed": 4312,
+    }
+    seen = migration.progress(figures)
+    assert (seen.progress, seen.figures.downtime_ms, seen.figures.total_s) == (0.75, 51.0, 4.312)
+    assert (seen.figures.rounds, seen.figures.remaining_bytes, seen.figures.dirty_bytes_s) == (3, 250, 40960)
+    assert seen.figures.first_bytes == 3 * 4096, "pages of zeros cost nothing"
+    done = migration.final(figures)
+    assert (done.progress, done.figures.downtime_ms, done.figures.remaining_bytes) == (1.0, 51.0, 0)
 
 
-@pytest.mark.parametrize("figures", [{}, {"memory_total": 0}, {"memory_total": 10, "memory_remaining": 20}])
+def test_without_figures_the_downtime_is_not_known() -> None:
+    assert migration.final({}).figures.downtime_ms is None
+
+
+@pytest.mark.parametrize("figures", [{}, {"data_total": 0}, {"data_total": 10, "data_remaining": 20}])
 def test_progress_stays_within_bounds(figures: Mapping[str, int | str]) -> None:
     assert migration.progress(figures).progress == 0.0
 
@@ -53,15 +72,58 @@ def test_progress_stays_within_bounds(figures: Mapping[str, int | str]) -> None:
 )
 def test_addresses(address: str, uri: str, memory: str) -> None:
     assert migration.peer_uri(Route(), address) == uri
-    assert migration.parameters(Route(), address)[libvirt.VIR_MIGRATE_PARAM_URI] == memory
+    assert migration.parameters(address, PLAINLY, ())[libvirt.VIR_MIGRATE_PARAM_URI] == memory
 
 
 def test_flags() -> None:
-    plain = migration.flags(Route())
-    assert not plain & libvirt.VIR_MIGRATE_UNSAFE
+    plain = migration.flags(Route(), PLAINLY, ())
+    assert not plain & (libvirt.VIR_MIGRATE_UNSAFE | libvirt.VIR_MIGRATE_NON_SHARED_INC)
     assert plain & libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
-    assert migration.flags(Route(trust_shared=True)) == plain | libvirt.VIR_MIGRATE_UNSAFE
-    assert migration.flags(Route(tls=True)) == plain | libvirt.VIR_MIGRATE_TLS
+    assert migration.flags(Route(trust_shared=True), PLAINLY, ()) == plain | libvirt.VIR_MIGRATE_UNSAFE
+    assert migration.flags(Route(), PLAINLY, ("vda",)) == plain | libvirt.VIR_MIGRATE_NON_SHARED_INC
+
+
+HOWS = [  # name, fields of MigrationHow, flag that they set
+    ("TLS", {"tls": True}, libvirt.VIR_MIGRATE_TLS),
+    ("several connections", {"parallel": 4}, libvirt.VIR_MIGRATE_PARALLEL),
+    ("compressed", {"compress": True}, libvirt.VIR_MIGRATE_COMPRESSED),
+    ("post-copy", {"post_copy_after_s": 3.0}, libvirt.VIR_MIGRATE_POSTCOPY),
+]
+
+
+@pytest.mark.parametrize(("fields", "flag"), [pytest.param(*row[1:], id=row[0]) for row in HOWS])
+def test_flags_of_a_method(fields: dict[str, Any], flag: int) -> None:
+    plain = migration.flags(Route(), PLAINLY, ())
+    assert migration.flags(Route(), MigrationHow(**fields), ()) == plain | flag
+
+
+def test_parameters_of_a_method() -> None:
+    how = MigrationHow(parallel=4, compress=True, bandwidth_bytes_s=7 * 2**20)
+    asked = migration.parameters("10.0.0.2", how, ("vda", "vdc"))
+    assert asked[libvirt.VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS] == 4
+    assert asked[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] == 7
+    assert asked[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] == ["vda", "vdc"]
+
+
+def test_tls_goes_to_the_peers_tls_port_with_our_certificates() -> None:
+    route = Route(pki_path="/etc/pki/corral")
+    assert (
+        migration.peer_uri(route, "fd00::7", tls=True)
+        == "qemu+tls://[fd00::7]/system?pkipath=/etc/pki/corral"
+    )
+    assert migration.peer_uri(route, "node-7") == "qemu+tcp://node-7/system"
+
+
+DOMAIN = """<domain><devices>
+<disk type='file'><source file='/p/a.qcow2'/><target dev='vda'/></disk>
+<disk type='file'><source file='/s/seed.iso'/><target dev='vdb'/></disk>
+<disk type='file'><target dev='sda'/></disk>
+<disk type='file'><source file='/p/b.qcow2'/><target dev='vdc'/></disk>
+</devices></domain>"""
+
+
+def test_devices_of_files() -> None:
+    assert migration.devices_of(DOMAIN, ["/p/b.qcow2", "/p/a.qcow2", "/p/z"]) == ("vda", "vdc")
 
 
 def refusal(code: int) -> Exception:
@@ -98,6 +160,9 @@ class Actor:
     def migrateToURI3(self, *_: object) -> None:  # noqa: N802
         self.sent += 1
         self.after(self)
+
+    def migrateSetMaxDowntime(self, milliseconds: int) -> None:  # noqa: N802
+        assert milliseconds == PLAINLY.downtime_ms_max
 
     def abortJob(self) -> None:  # noqa: N802
         self.aborted += 1
@@ -150,7 +215,7 @@ def answer_early(actor: Actor) -> None:
 async def ending(actor: Actor, **more: int) -> str:
     moves = Moves(Stage(actor), Route())  # type: ignore[arg-type]
     try:
-        figures = await moves.migrate(VM, "10.0.0.2", WISH)
+        figures = await moves.migrate(VM, "10.0.0.2", WISH, PLAINLY)
     except (MigrationCancelled, MigrationFailed) as error:
         return error.code
     assert figures.progress == 1.0
@@ -212,7 +277,7 @@ async def test_libvirtd_away_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> N
     actor = Actor(RUNNING, vanish)
     stage = Stage(actor)
     moves = Moves(stage, Route())  # type: ignore[arg-type]
-    assert (await moves.migrate(VM, "10.0.0.2", WISH)).progress == 1.0
+    assert (await moves.migrate(VM, "10.0.0.2", WISH, PLAINLY)).progress == 1.0
 
 
 async def test_libvirtd_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +289,7 @@ async def test_libvirtd_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> N
 
     stage = Stage(Actor(RUNNING, vanish))
     with pytest.raises(HypervisorGone):
-        await Moves(stage, Route()).migrate(VM, "10.0.0.2", WISH)  # type: ignore[arg-type]
+        await Moves(stage, Route()).migrate(VM, "10.0.0.2", WISH, PLAINLY)  # type: ignore[arg-type]
 
 
 async def test_cancel_of_none_is_no_error() -> None:
@@ -240,16 +305,19 @@ async def test_the_job_event_brings_the_downtime() -> None:
         leave(actor)
 
     moves = Moves(Stage(Actor(RUNNING, leave_with_figures)), Route())  # type: ignore[arg-type]
-    assert await moves.migrate(VM, "10.0.0.2", WISH) == MigrationProgress(
-        progress=1.0, downtime_ms=51.0, total_s=2.0
-    )
+    done = await moves.migrate(VM, "10.0.0.2", WISH, PLAINLY)
+    assert (done.progress, done.figures.downtime_ms, done.figures.total_s) == (1.0, 51.0, 2.0)
 
 
-def test_local_disks_are_refused() -> None:
-    local = DiskAssignment(volume=VolumeId("vol-1"), path="/a")
-    migration.refuse_local_disks(WISH)
-    with pytest.raises(MigrationFailed) as caught:
-        migration.refuse_local_disks(
-            DomainWish(vm=VM, name="web", generation=1, cpus=1, memory_bytes=1, disks=(local,))
-        )
-    assert caught.value.context["volume"] == "vol-1"
+async def test_one_that_is_to_be_followed_is_never_begun() -> None:
+    actor = Actor(RUNNING, leave)
+    with pytest.raises(MigrationFailed):
+        await Moves(Stage(actor), Route()).migrate(VM, "10.0.0.2", WISH, PLAINLY, begun=True)  # type: ignore[arg-type]
+    assert actor.sent == 0
+
+
+async def test_post_copy_that_broke_is_a_lost_guest() -> None:
+    broken = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
+    actor = Actor(RUNNING, lambda actor: setattr(actor, "scene", broken))
+    with pytest.raises(MigrationLost):
+        await Moves(Stage(actor), Route()).migrate(VM, "10.0.0.2", WISH, PLAINLY)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import msgspec
 
 from corral.model.link import VmAssignment, VmRole, digest
+from corral.model.migration import MigrationFigures
 from corral.model.node import Node, NodePhase
 from corral.model.vm import VM, DomainState, MigrationReport, VMPhase, VMReport
 from corral.server.services.requests import MigrateVM
@@ -91,6 +92,8 @@ async def test_at_most_one_node_may_run_a_vm_during_a_migration(rig: Rig) -> Non
     stint = target.held[vm.id].stint
     ready = VMReport(state=DomainState.INCOMING, stint=stint, role="target", migration=_moved(op.id, "ready"))
     await target.report(vms={vm.id: ready})
+    measured = msgspec.structs.replace(runs, stint=stint, migration=_moved(op.id, "measured"))
+    await source.report(vms={vm.id: measured})
     await source.assigned()
     assert source.held[vm.id].role == "source"
     assert source.held[vm.id].migrate.peer_address.startswith("10.0.0.")
@@ -104,4 +107,4 @@ async def test_at_most_one_node_may_run_a_vm_during_a_migration(rig: Rig) -> Non
 
 
 def _moved(wish: str, state: str) -> MigrationReport:
-    return MigrationReport(wish=wish, state=state, downtime_ms=12.0)
+    return MigrationReport(wish=wish, state=state, figures=MigrationFigures(downtime_ms=12.0))

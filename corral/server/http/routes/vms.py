@@ -12,14 +12,16 @@ from corral.server.http.answers import Answer, answer_json
 from corral.server.http.api import api_of
 from corral.server.http.changing import Nothing, accepted, hear
 from corral.server.http.facts import Figures, figures
-from corral.server.http.queries import ApiRequest
+from corral.server.http.queries import ApiRequest, Query
 from corral.server.http.reading import reading
 from corral.server.services.disks import ImageNotReady
 from corral.server.services.explaining import Explanation, explain
+from corral.server.services.migration import MigrationPrevented, Preflight
 from corral.server.services.requests import CreateVM, MigrateVM, UpdateVM
 from corral.server.services.vms import BoundToNode, NotRunning, VmGoing
 
 FORCE = Parameter(name="force", type="boolean", text="Do not wait for the guest to shut down.")
+TO = Parameter(name="to", text="Only for this node.", example="node2")
 ERASE = Parameter(
     name="erase", type="boolean", text="Delete also files of an adopted VM that were there before Corral."
 )
@@ -111,7 +113,8 @@ async def restart_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
 
 @post("/vms/{vm:str}/migrate", **about("VMs", body=MigrateVM, answers=Operation, status=202, parameters=CHANGING_ONE,
                                        examples={"to a node": {"target": "node2"}, "wherever it fits": {}},
-                                       errors=(Invalid, NotFound, PreconditionFailed, NotRunning, BoundToNode)))  # fmt: skip
+                                       errors=(Invalid, NotFound, PreconditionFailed, NotRunning, BoundToNode,
+                                               MigrationPrevented)))  # fmt: skip
 async def migrate_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
     """Move a running VM to another node without stopping the guest."""
     ask, asking, _ = await hear(request, MigrateVM)
@@ -124,6 +127,15 @@ async def vm_facts(request: ApiRequest, vm: FromPath[str]) -> Answer:
     api = api_of(request)
     found = api.mirror.find(VM, vm)
     return answer_json(figures(found, api.core.hub.vm_facts(VmId(found.id))))
+
+
+@get(
+    "/vms/{vm:str}/preflight", **about("VMs", answers=Preflight, parameters=(TO,), errors=(NotFound, VmGoing))
+)
+async def preflight_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
+    """Show what would prevent a live migration, for every node or for `to`, and how long it would take."""
+    to = Query(request, ("to",)).text("to")
+    return answer_json(api_of(request).services.vms.preflight(vm, to))
 
 
 @get("/vms/{vm:str}/explain", **about("VMs", answers=Explanation, errors=(NotFound,)))
@@ -143,5 +155,6 @@ ROUTES = [
     restart_vm,
     migrate_vm,
     vm_facts,
+    preflight_vm,
     explain_vm,
 ]

@@ -1,0 +1,127 @@
+"""Live migration on a whole lab: disks that go along, cancel, post-copy, and what preflight says."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from corral.errors import CorralError
+from corral.model.migration import MigrationStage
+from corral.model.operation import OperationState
+from corral.model.units import MiB
+from corral.model.vm import VM
+from tests.lab.test_lab_life import shell
+from tests.lab.world import World
+
+WRITES_MIB_S = 40
+LINK = 8 * MiB  # a second: less than the guest writes
+
+
+@pytest.fixture(scope="module")
+def local(world: World) -> Iterator[str]:
+    """A VM on local disks, the second one empty."""
+    disks = [{"image": "guest", "pool": "local"}, {"size": "64MiB", "pool": "local"}]
+    created = world.client.vms.create(
+        name="mover", memory="128MiB", disks=disks, nics=[{"network": "default"}], labels={"keep": "yes"}
+    )
+    world.wait(created)
+    world.guest_up("mover")
+    yield "mover"
+    world.remove("mover")
+
+
+def other(world: World, name: str) -> str:
+    return next(n for n in world.nodes if n != world.node_of(name))
+
+
+def files_of(world: World, vm: VM) -> dict[str, list[str]]:
+    """Nodes by file of the VM's volumes."""
+    return {
+        disk.volume: [n for n in world.nodes if f"{disk.volume}.qcow2" in world.volume_files(n)]
+        for disk in vm.spec.disks
+    }
+
+
+def test_local_disks_go_along_with_what_is_on_them(world: World, local: str) -> None:
+    heard = shell(
+        world, local, "dd if=/dev/urandom of=/dev/vdb bs=1M count=6; sync; md5sum /dev/vdb; echo wrote-$((1+1))",
+        until="wrote-2",
+    )  # fmt: skip
+    before = [line for line in heard.splitlines() if "/dev/vdb" in line and len(line.split()[0]) == 32]
+    source, target = world.node_of(local), other(world, local)
+    operation = world.wait(world.client.vms.migrate(local, target))
+    assert world.runs_on(local) == [target]
+    assert "downtime_ms" in operation.status.result and "forecast_total_s" in operation.status.result
+    heard = shell(
+        world, local, "echo 3 >/proc/sys/vm/drop_caches; md5sum /dev/vdb; echo read-$((1+1))", until="read-2"
+    )
+    after = [line for line in heard.splitlines() if "/dev/vdb" in line and len(line.split()[0]) == 32]
+    assert before and before[-1] == after[-1]
+    world.until(
+        "old files gone",
+        lambda: set(map(tuple, files_of(world, world.vm(local)).values())) == {(target,)},
+        20,
+    )
+    nodes = {world.client.volumes.get(d.volume).status.node for d in world.vm(local).spec.disks}
+    assert nodes == {world.client.nodes.get(target).id} and source != target
+
+
+def test_preflight_names_what_prevents_it(world: World, local: str) -> None:
+    target = other(world, local)
+    fits = world.client.vms.preflight(local, target)["nodes"][0]
+    assert fits["fits"] and fits["forecast"]["total_s"] > 0
+    world.wait(world.client.nodes.update(target, cordoned=True))
+    try:
+        seen = world.client.vms.preflight(local, target)["nodes"][0]
+        assert not seen["fits"] and [o["code"] for o in seen["obstacles"]] == ["node.not_ready"]
+        with pytest.raises(CorralError, match="cordoned") as caught:
+            world.client.vms.migrate(local, target)
+        assert caught.value.code == "migration.prevented"
+    finally:
+        world.wait(world.client.nodes.update(target, cordoned=False))
+
+
+def test_memory_and_disks_go_by_tls(world: World, local: str) -> None:
+    """The target takes no plain connection: with certificates of the server's CA none is needed."""
+    target = other(world, local)
+    only_tls = (
+        "add table inet plain; add chain inet plain in { type filter hook input priority 0; }; "
+        "add rule inet plain in tcp dport 16509 drop"
+    )
+    world.lab.run(target, "nft", only_tls)
+    try:
+        world.wait(world.client.vms.update(local, migration_policy={"tls": "always"}))
+        moved = world.wait(world.client.vms.migrate(local, target))
+        assert "TLS" in str(moved.status.result["method"]) and world.runs_on(local) == [target]
+    finally:
+        world.lab.run(target, "nft", "delete table inet plain")
+
+
+@pytest.fixture
+def busy(world: World) -> Iterator[str]:
+    """A VM that writes faster than its migrations may send."""
+    world.make_up(
+        "writer", migration_policy={"bandwidth_bytes_s": LINK, "auto_converge": False, "downtime_ms_max": 5}
+    )
+    shell(world, "writer", f"write-memory {WRITES_MIB_S} & echo writes-$((1+1))", until="writes-2")
+    yield "writer"
+
+
+def test_one_that_does_not_converge_is_cancelled_then_ends_by_post_copy(world: World, busy: str) -> None:
+    source = world.node_of(busy)
+    migrating = world.client.vms.migrate(busy)
+
+    def copies() -> bool:
+        report = world.vm(busy).report
+        return bool(report and report.migration and report.migration.figures.rounds >= 1)
+
+    world.until("it copies", copies, 30)
+    now = world.vm(busy).status.migration
+    assert now is not None and now.stage is MigrationStage.MOVING
+    world.client.operations.cancel(migrating.id)
+    assert world.ended(migrating).status.state is OperationState.CANCELLED
+    assert world.runs_on(busy) == [source] == [world.node_of(busy)]
+    world.wait(world.client.vms.update(busy, migration_policy={"post_copy": True, "bandwidth_bytes_s": LINK}))
+    moved = world.wait(world.client.vms.migrate(busy), timeout_s=120)
+    assert "post-copy" in str(moved.status.result["method"])
+    assert world.runs_on(busy) == [world.node_of(busy)] != [source]
+    shell(world, busy, "write-memory 0; echo alive-$((1+1))", until="alive-2")
