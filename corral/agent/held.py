@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from corral.agent.ports import LocalVm, Memory
 from corral.model.ids import VolumeId
-from corral.model.link import Assign, Assignment, VmAssignment, VmRole, digest
+from corral.model.link import Assign, Assignment, DiskAssignment, VmAssignment, VmRole, digest
 
 
 class Held:
@@ -36,7 +36,7 @@ class Held:
                 yield assignment
 
     def vms_with(self, volume: VolumeId) -> Iterator[str]:
-        yield from (vm.vm for vm in self.vms() if any(disk.volume == volume for disk in vm.disks))
+        yield from (vm.vm for vm in self.vms() if any(disk.volume == volume for disk in drives(vm)))
 
     def vms_on(self, network: str) -> Iterator[str]:
         yield from (vm.vm for vm in self.vms() if any(nic.network == network for nic in vm.nics))
@@ -62,3 +62,8 @@ class Held:
             self.notes.pop(vm, None)
         else:
             self.notes[vm] = note
+
+
+def drives(vm: VmAssignment) -> tuple[DiskAssignment, ...]:
+    """All volumes that it is to have: its disks, and what is in its CD drive."""
+    return (*vm.disks, vm.cd.disk) if vm.cd and vm.cd.disk else vm.disks

@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from corral.agent.held import Held
+from corral.agent.held import Held, drives
 from corral.agent.looking import within
 from corral.agent.moving import Mover, other_of
 from corral.agent.ports import Link
@@ -43,6 +43,7 @@ from corral.storage.interface import Storage, StorageFailed
 CALL_S: Final = 60.0
 STALL_S: Final = 300.0  # without progress, making a volume is given up and tried again
 NOT_READY_LOOK_S: Final = 5.0
+GROWN_LOOK_S: Final = 1.0  # how often a volume is looked at that a VM's QEMU is about to grow
 
 
 class VolumeLost(StorageFailed):
@@ -95,7 +96,7 @@ class Objects:
 
     async def missing(self, vm: VmAssignment) -> str:
         """In words, what the VM stands on and is not ready; empty: nothing. raises CorralError"""
-        for disk in vm.disks:
+        for disk in drives(vm):
             if not await self._disk_ready(disk):
                 return "volumes"
         return "" if all(self._nic_ready(nic) for nic in vm.nics) else "networks"
@@ -193,11 +194,15 @@ class Objects:
                 return 0.0
             seen = made
             self._room_changed(volume.pool)
+        if volume.grows and 0 < seen.size_bytes < volume.size_bytes:
+            grow = self._storage.grow_volume(seen.path, volume.size_bytes)
+            await within(CALL_S, f"growing {volume.key}", grow)
+            seen = await within(CALL_S, f"looking at {volume.key}", self._storage.see_volume(volume))
         self._reporter.put("volumes", volume.key, replace(seen, stint=volume.stint))
-        self._ready[volume.key] = replace(volume, made=False)
+        self._ready[volume.key] = _as_made(volume)
         for vm in self._held.vms_with(volume.volume):
             self._wake(vm)
-        return None
+        return GROWN_LOOK_S if 0 < seen.size_bytes < volume.size_bytes else None
 
     async def _wipe(self, volume: VolumeAssignment) -> None:
         """Overwrite it, however long that takes, as long as it gets on. After a crash it begins anew."""
@@ -312,7 +317,7 @@ class Objects:
     async def _disk_ready(self, disk: DiskAssignment) -> bool:
         own = self._held.assignments.get(disk.volume)
         if isinstance(own, VolumeAssignment):
-            return own.wanted and self._ready.get(disk.volume) == replace(own, made=False)
+            return own.wanted and self._ready.get(disk.volume) == _as_made(own)
         pool_path = str(PurePosixPath(disk.path).parent.parent)  # made elsewhere: is it visible here?
         probe = VolumeAssignment(
             volume=disk.volume, pool=PoolId(""), pool_path=pool_path, path=disk.path, size_bytes=0
@@ -337,3 +342,8 @@ class Objects:
         for key, thing in self._held.assignments.items():
             if isinstance(thing, VolumeAssignment) and thing.pool == pool:
                 self._wake(key)
+
+
+def _as_made(volume: VolumeAssignment) -> VolumeAssignment:
+    """Without what does not tell one volume from another."""
+    return replace(volume, made=False, grows=True)

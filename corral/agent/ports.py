@@ -13,7 +13,7 @@ from corral.errors import CorralError
 from corral.errors import LinkDown as LinkDown
 from corral.model.link import AgentMessage, Assignment, ImageSource, ServerMessage
 from corral.model.resource import Trouble
-from corral.model.vm import StopReason
+from corral.model.vm import Refusal, StopReason
 
 
 class Stream(Protocol):
@@ -68,6 +68,10 @@ class LocalVm(Struct, frozen=True, kw_only=True):
     revert_trouble: Trouble | None = None
     load: str = ""  # snapshot whose memory the next start begins with
     prepared: str = ""  # wish of the migration that this node was last made ready to receive
+    applied: int = 0  # generation that the running domain was brought to, as far as that goes while it runs
+    refusal: Refusal | None = None  # of that generation
+    waits: bool = False  # the guest was asked to let a device go, and has not yet
+    turn: int = 0  # last VMSpec.turn carried out
 
 
 class Memory(Protocol):

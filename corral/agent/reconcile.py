@@ -17,13 +17,16 @@ from msgspec.structs import replace
 from corral.agent import snapshots as s
 from corral.agent.ports import LocalVm
 from corral.errors import CorralError
-from corral.hypervisor.interface import Domain, MigrationFailed
+from corral.hypervisor.interface import Domain, MigrationFailed, domain_names
 from corral.model.link import VmAssignment, VmRole
 from corral.model.resource import Trouble
-from corral.model.vm import DomainState, MigrationReport, RestartPolicy, StopReason
+from corral.model.vm import DomainState, MigrationReport, Pending, RestartPolicy, StopReason
 
 MOVING_LOOK_S: Final = 1.0  # how often a running migration is looked at
 GROUND_LOOK_S: Final = 1.0  # how often a volume that another node makes is looked for
+GUEST_LOOK_S: Final = 3.0  # how often a guest that does not let go of a device is asked again
+FORCE_S: Final = 20.0  # for a guest to let go before it loses its power, where that was asked for
+SAVING_LOOK_S: Final = 1.0
 RAN: Final = frozenset({DomainState.RUNNING, DomainState.PAUSED})
 FAILURES: Final = frozenset({StopReason.CRASHED, StopReason.HOST, StopReason.FAILED})
 
@@ -66,6 +69,11 @@ class Seen(Struct, frozen=True, kw_only=True):
     cancelled: bool = False  # that error was a cancellation
     snapshots: s.Known = {}  # what is known of those that the assignment is about
     now_s: float = 0.0  # Unix time
+    pending: tuple[Pending, ...] | None = (
+        None  # what the running domain lacks of its definition; None: not looked at
+    )
+    asking_s: float = 0.0  # seconds since the guest was first asked to let something go
+    saving: bool = False  # its memory is being written to disk
 
 
 class Rest(Struct, frozen=True):
@@ -102,6 +110,37 @@ class Release(Struct, frozen=True):
 
 class Define(Struct, frozen=True):
     pass
+
+
+class Update(Struct, frozen=True):
+    """Bring the running domain to its definition; then note this, and how it went."""
+
+    note: LocalVm
+    force: bool = False
+
+
+class LookAtPending(Struct, frozen=True):
+    """See what the running domain lacks of its definition."""
+
+
+class Pause(Struct, frozen=True):
+    """Stop its vCPUs, then note this."""
+
+    note: LocalVm
+
+
+class Resume(Struct, frozen=True):
+    """Let its vCPUs go on, then note this."""
+
+    note: LocalVm
+
+
+class Save(Struct, frozen=True):
+    """Begin to write its memory to disk."""
+
+
+class Discard(Struct, frozen=True):
+    """Forget the memory that is on disk."""
 
 
 class Start(Struct, frozen=True):
@@ -158,6 +197,12 @@ Step = (
     | Adopt
     | Release
     | Define
+    | Update
+    | LookAtPending
+    | Pause
+    | Resume
+    | Save
+    | Discard
     | Start
     | Shutdown
     | Destroy
@@ -245,17 +290,45 @@ def _while_running(vm: VmAssignment, seen: Seen, domain: Domain) -> Step:
     note = seen.note or LocalVm()
     if note.load and not note.ran:
         return _while_loading(domain, note)
+    if seen.saving:
+        return Wait(SAVING_LOOK_S, "suspending to disk")
+    if (
+        note.boot > 0 and note.turn != vm.turn and not vm.paused
+    ):  # before it is stopped: who stands still can't hear
+        return Resume(replace(note, turn=vm.turn))
     if not vm.running or 0 < note.boot < vm.boot:
         return _stop(vm, seen, replace(note, ran=True))
     if note.boot == 0:  # nothing is known about it: it runs, so it is as wanted
-        return Remember(replace(note, boot=vm.boot, ran=True))
+        return Remember(replace(note, boot=vm.boot, ran=True, turn=vm.turn, applied=vm.generation))
     if not note.ran:
         return Remember(replace(note, ran=True))
     if domain.lost:
         return Rest("lost")
+    if note.turn != vm.turn:
+        return Pause(replace(note, turn=vm.turn))
     if domain.generation != vm.generation:
         return _grounded(seen) or Define()
-    return Rest()
+    return _change(vm, seen, domain, note)
+
+
+def _change(vm: VmAssignment, seen: Seen, domain: Domain, note: LocalVm) -> Step:
+    """It is defined as wanted: now the running domain, as far as that goes."""
+    if note.applied != vm.generation or (note.waits and seen.pending is None):
+        return Update(replace(note, applied=vm.generation), force=vm.forced)
+    if seen.pending is None:
+        return LookAtPending()
+    if not any(p.guest for p in seen.pending):
+        return Rest()
+    if vm.forced and seen.asking_s >= FORCE_S:
+        return _take_power(note)
+    return Wait(GUEST_LOOK_S, "waiting for the guest")
+
+
+def _take_power(note: LocalVm) -> Step:
+    """The guest does not let go, and was given the time it has: it is started again without the device."""
+    if note.stopped is not StopReason.ASKED:
+        return Remember(replace(note, stopped=StopReason.ASKED))
+    return Destroy()
 
 
 def _while_loading(domain: Domain, note: LocalVm) -> Step:
@@ -266,6 +339,8 @@ def _while_loading(domain: Domain, note: LocalVm) -> Step:
 def _stop(vm: VmAssignment, seen: Seen, note: LocalVm) -> Step:
     if note.stopped is not StopReason.ASKED:
         return Remember(replace(note, stopped=StopReason.ASKED))
+    if vm.saved and not vm.running:
+        return Save()
     if vm.stop_timeout_s <= 0 or (seen.domain and seen.domain.lost):
         return Destroy()
     if seen.asked_s is None:
@@ -278,9 +353,20 @@ def _keep_stopped(vm: VmAssignment, seen: Seen) -> Step:
     note, domain = seen.note, seen.domain
     if note and note.ran and note.stopped is StopReason.NONE:
         return Remember(replace(note, stopped=_reason(domain)))
-    if domain is None or domain.generation != vm.generation:
+    if domain and domain.saved and not vm.saved:
+        return Discard()
+    if _is_stale(vm, domain):
         return _grounded(seen) or Define()
     return Rest()
+
+
+def _is_stale(vm: VmAssignment, domain: Domain | None) -> bool:
+    """Whether a domain that does not run has to be defined (anew). One with its memory on disk keeps its name."""
+    if domain is None or domain.generation != vm.generation:
+        return True
+    if vm.base_xml or domain.saved:  # one that was found keeps its name
+        return False
+    return domain.name not in domain_names(vm.name, vm.vm)
 
 
 def _run(vm: VmAssignment, seen: Seen) -> Step:
@@ -295,7 +381,7 @@ def _run(vm: VmAssignment, seen: Seen) -> Step:
     if domain is None and note.stopped is not StopReason.ASKED:
         return Rest("gone", _vanished(vm, seen.now_s))
     if not starts_again(vm.restart, note.stopped):
-        return Rest() if domain and domain.generation == vm.generation else _grounded(seen) or Define()
+        return _grounded(seen) or Define() if _is_stale(vm, domain) else Rest()
     by_policy = note.stopped is not StopReason.ASKED
     if by_policy and seen.pause_s > 0:
         return Wait(seen.pause_s, "restarting")
@@ -312,9 +398,10 @@ def _anew(old: LocalVm, new: LocalVm) -> LocalVm:
 def _start(vm: VmAssignment, seen: Seen, note: LocalVm) -> Step:
     if step := _grounded(seen):
         return step
-    if seen.domain is None or seen.domain.generation != vm.generation:
+    if _is_stale(vm, seen.domain):
         return Define()
-    return Start(note)
+    fresh = seen.domain is not None and not seen.domain.saved  # what goes on from memory is as it was then
+    return Start(replace(note, applied=vm.generation if fresh else 0, turn=0 if vm.paused else vm.turn))
 
 
 def _grounded(seen: Seen) -> Step | None:

@@ -33,27 +33,32 @@ from corral.errors import CorralError
 from corral.hypervisor.interface import (
     Domain,
     DomainWish,
+    HotplugRefused,
     Hypervisor,
     HypervisorFailed,
     HypervisorGone,
     MemoryNotLoaded,
     MigrationCancelled,
     MigrationProgress,
+    domain_names,
 )
 from corral.model.domain import Drift
 from corral.model.ids import VmId
 from corral.model.link import VmAssignment, VmRole
 from corral.model.migration import MigrationFigures
 from corral.model.resource import Trouble
-from corral.model.vm import DomainState, Guest, MigrationReport, StopReason, VMReport
+from corral.model.vm import DomainState, Guest, MigrationReport, Pending, Refusal, StopReason, VMReport
 from corral.storage.interface import Storage
 
 log = logging.getLogger("corral.agent")
 GONE_LOOK_S_MAX: Final = 2.0  # a hypervisor that is gone is looked for at least so often
 LOAD_S: Final = 600.0  # for memory to be read from the disk
 REPEATS: Final = 3  # of one step at once; more often it waits: it does not have the effect it should
+UPDATE_S: Final = 180.0  # for all steps of a change, each of which waits for the guest
+SAVE_AGAIN_S_MAX: Final = 10.0
 QUIET: Final = (
     r.LookAtGround,
+    r.LookAtPending,
     r.Remember,
     r.Conclude,
     r.Forget,
@@ -77,6 +82,9 @@ class Lane:
     ground: r.Ground | None = None
     asked_at_s: float | None = None  # monotonic; when the guest was asked to shut down
     due_at_s: float = 0.0  # monotonic; when a restart by policy may take place
+    pending: tuple[Pending, ...] | None = None  # None: to be looked at
+    asking_since_s: float | None = None  # monotonic; the guest was asked to let something go
+    saver: "asyncio.Task[None] | None" = None
     mover: "asyncio.Task[None] | None" = None
     job: MigrationProgress = NO_PROGRESS  # as last looked at
     figures: MigrationFigures | None = None
@@ -183,7 +191,7 @@ class VmLanes:
 
     def _note_seen(self, lane: Lane, vm: VmAssignment, domain: Domain | None) -> None:
         if lane.vm is not vm:
-            lane.vm, lane.ground, lane.last_step = vm, None, None
+            lane.vm, lane.ground, lane.last_step, lane.pending = vm, None, None, None
             lane.clean = lane.clean and vm.role is VmRole.NONE
         runs = domain is not None and domain.state in r.RAN
         ran = lane.domain is not None and lane.domain.state in r.RAN and lane.ran_since_s > 0
@@ -192,6 +200,7 @@ class VmLanes:
             self.runs.set()
         if not runs:
             lane.guest, lane.asked_at_s, lane.ran_since_s = Guest(), None, 0.0
+            lane.pending = lane.asking_since_s = None
         lane.domain = domain
 
     def _seen(self, vm: VmAssignment, lane: Lane, moving: bool) -> r.Seen:
@@ -212,6 +221,9 @@ class VmLanes:
             cancelled=lane.move_cancelled,
             snapshots=self._snapshots.known(vm),
             now_s=self._clock.now_s(),
+            pending=lane.pending,
+            asking_s=0.0 if lane.asking_since_s is None else now_s - lane.asking_since_s,
+            saving=lane.saver is not None,
         )
 
     async def _moving(self, lane: Lane, vm: VmId) -> bool:
@@ -273,12 +285,20 @@ class VmLanes:
                 lane.ground = lane.asked_at_s = None
                 return None
             case r.Wait(seconds):
-                lane.ground = None
+                lane.ground = lane.pending = None
                 return seconds
             case r.LookAtGround():
                 lane.ground = await self._look_at_ground(vm)
             case r.Remember(note):
                 await self._remember(vm, lane, note)
+            case r.Update(note, force):
+                await self._update(vm, lane, note, force)
+            case r.LookAtPending():
+                self._note_pending(
+                    lane, await within(CALL_S, "looking at the domain", self._hypervisor.pending(vm.vm))
+                )
+            case r.Save():
+                lane.saver = self._tasks.spawn(self._save(vm, lane), f"save {vm.vm}")
             case r.Migrate(note):
                 await self._migrate(vm, lane, note)
             case r.Follow():
@@ -306,12 +326,17 @@ class VmLanes:
         hypervisor = self._hypervisor
         match step:
             case r.Define():
-                assert lane.ground
-                await within(
-                    CALL_S, "defining the domain", hypervisor.define(wish_of(vm, lane.ground.seed_path))
-                )
+                await self._define(vm, lane)
                 if vm.settles or lane.drift:
                     self.handed.set()  # whether a drift is settled is to be told
+            case r.Pause(note):
+                await within(CALL_S, "pausing the VM", hypervisor.pause(vm.vm))
+                await self._held.note(vm.vm, note)
+            case r.Resume(note):
+                await within(CALL_S, "resuming the VM", hypervisor.resume(vm.vm))
+                await self._held.note(vm.vm, note)
+            case r.Discard():
+                await within(CALL_S, "discarding its memory", hypervisor.discard(vm.vm))
             case r.Start(note):
                 await self._start(vm, note)
                 lane.ground = None
@@ -352,6 +377,60 @@ class VmLanes:
         await self._held.note(vm.vm, note)
         if note.stopped not in (StopReason.NONE, StopReason.ASKED):
             lane.due_at_s = self._clock.monotonic_s() + backoff_s(note.restarts, self._clock)
+
+    async def _define(self, vm: VmAssignment, lane: Lane) -> None:
+        assert lane.ground
+        if lane.domain is None or lane.domain.state is DomainState.STOPPED:
+            for disk in (disk for disk in vm.disks if disk.size_bytes and disk.format == "qcow2"):
+                await within(
+                    CALL_S, "growing a volume", self._storage.grow_volume(disk.path, disk.size_bytes)
+                )
+        await within(
+            CALL_S, "defining the domain", self._hypervisor.define(wish_of(vm, lane.ground.seed_path))
+        )
+
+    async def _update(self, vm: VmAssignment, lane: Lane, note: LocalVm, force: bool) -> None:
+        """What is refused is noted together with what was tried: the server hears of it whatever happens now."""
+        refusal = None
+        try:
+            async with asyncio.timeout(UPDATE_S):
+                for disk in vm.disks:
+                    if disk.size_bytes:
+                        await self._hypervisor.resize(vm.vm, disk.volume, disk.size_bytes)
+                pending = await self._hypervisor.update(vm.vm, force=force)
+        except HotplugRefused as error:
+            refusal = Refusal(generation=vm.generation, trouble=Trouble.of(error, self._clock.now_s()))
+            pending = await within(CALL_S, "looking at the domain", self._hypervisor.pending(vm.vm))
+        except TimeoutError:
+            raise HypervisorFailed(
+                f"changing {vm.name} did not end within {UPDATE_S:g} s", vm=vm.vm
+            ) from None
+        waits = self._note_pending(lane, pending)
+        await self._held.note(vm.vm, replace(note, refusal=refusal, waits=waits))
+
+    def _note_pending(self, lane: Lane, pending: tuple[Pending, ...]) -> bool:
+        """Returns whether the guest is waited for."""
+        waits = any(p.guest for p in pending)
+        lane.pending = pending
+        if not waits:
+            lane.asking_since_s = None
+        elif lane.asking_since_s is None:
+            lane.asking_since_s = self._clock.monotonic_s()
+        return waits
+
+    async def _save(self, vm: VmAssignment, lane: Lane) -> None:
+        """However long it takes: giving up would not stop it. How it ended, the next look shows."""
+        try:
+            await self._hypervisor.save(vm.vm)
+        except CorralError as error:
+            lane.trouble, lane.failing = Trouble.of(error, self._clock.now_s()), r.Save
+            lane.attempts += 1
+            self._wake(vm.vm)  # so that the trouble is told
+            await self._clock.sleep(backoff_s(lane.attempts, self._clock, most_s=SAVE_AGAIN_S_MAX))
+        except Exception:
+            log.exception("suspending %s", vm.vm)
+        lane.saver = None
+        self._wake(vm.vm)
 
     async def _start(self, vm: VmAssignment, note: LocalVm) -> None:
         await self._held.note(vm.vm, note)
@@ -417,6 +496,7 @@ def wish_of(vm: VmAssignment, seed_path: str) -> DomainWish:
         disks=vm.disks,
         nics=vm.nics,
         seed_path=seed_path,
+        cd=vm.cd,
         base_xml=vm.base_xml,
         settles=vm.settles,
     )
@@ -451,7 +531,20 @@ def _report(
             if wish.snapshot in seen.snapshots
         },
         revert=s.report_of(vm, seen.note),
+        applied=note.applied if runs else 0,
+        pending=_pending(vm, lane, domain) if runs else (),
+        refusal=note.refusal,
+        turn=note.turn,
+        saved=domain.saved if domain else False,
     )
+
+
+def _pending(vm: VmAssignment, lane: Lane, domain: Domain | None) -> tuple[Pending, ...]:
+    found = lane.pending or ()
+    if domain is None or vm.base_xml or domain.name in domain_names(vm.name, vm.vm):
+        return found
+    text = f"its domain is called {domain.name} until the VM has stopped"
+    return (*found, Pending(what="name", text=text))
 
 
 def _words(step: r.Step) -> str:
@@ -460,6 +553,16 @@ def _words(step: r.Step) -> str:
             return why
         case r.Define():
             return "defining"
+        case r.Update() | r.LookAtPending():
+            return "changing"
+        case r.Pause():
+            return "pausing"
+        case r.Resume():
+            return "resuming"
+        case r.Save():
+            return "suspending to disk"
+        case r.Discard():
+            return "discarding its memory"
         case r.Start():
             return "starting"
         case r.Shutdown() | r.Destroy():

@@ -50,6 +50,7 @@ from corral.cli.parts.options import (
 )
 from corral.cli.parts.present import show_list, show_one
 from corral.cli.parts.session import connect
+from corral.cli.parts.vm_changes import add_changes
 
 if TYPE_CHECKING:
     from corral.client.client import Client
@@ -446,6 +447,10 @@ def set_(
             "--label", "-l", metavar="KEY=VALUE", help="Set this label; KEY- takes it away. Repeatable."
         ),
     ] = None,
+    cpus: Annotated[int | None, typer.Option("--cpus", help="Number of vCPUs.")] = None,
+    memory: Annotated[
+        str | None, typer.Option("--memory", metavar="SIZE", help="Like 512MiB or 4GiB.")
+    ] = None,
     protected: Annotated[
         bool | None, typer.Option("--protected/--no-protected", help="Refuse to delete it, or allow it.")
     ] = None,
@@ -456,13 +461,17 @@ def set_(
         str, typer.Option("--stop-timeout", metavar="TIME", help="How long a shutdown may take.")
     ] = "",
     dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Change a VM's labels, protection, restart policy or time to shut down.
+    """Change a VM: its vCPUs and memory also while it runs, as far as it was started with room for that.
 
-    Example: corral vm set web --label env=prod --label old- --protected
+    Example: corral vm set web --cpus 4 --memory 8GiB --label env=prod --label old-
     """
     given = {
+        "cpus": cpus,
+        "memory": memory,
         "protected": protected,
         "restart": restart,
         "stop_timeout_s": duration_s(stop_timeout, "stop-timeout"),
@@ -472,7 +481,10 @@ def set_(
         raise typer.BadParameter("nothing to set; --help lists what can be")
     with connect() as client:
         operation = _changed(client, vm, label, fields, dry_run)
-        finish(client, [operation], output, wait=False, dry_run=dry_run)
+        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+add_changes(commands)
 
 
 def _changed(

@@ -154,6 +154,24 @@ def move(
 
 
 @commands.command()
+def resize(
+    volume: VolumeName,
+    size: Annotated[str, typer.Argument(metavar="SIZE", help="Like 40GiB; not less than it has.")],
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Make a volume larger. The guest of a VM that runs sees it at once.
+
+    Example: corral volume resize data 40GiB
+    """
+    with connect() as client:
+        operation = client.volumes.having(dry_run=dry_run).resize(volume, size)
+        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@commands.command()
 def delete(
     volume: VolumeName,
     purge: Annotated[bool, typer.Option("--purge", help="Delete it for good, without the trash.")] = False,

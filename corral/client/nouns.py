@@ -183,6 +183,10 @@ class Noun(Generic[R]):
         return decoded(self._send(method, rest, body, query), Operation)
 
 
+def _flag(force: bool) -> dict[str, str]:
+    return {"force": "true" if force else ""}
+
+
 class VMs(Noun[VM]):
     kind = VM
 
@@ -225,6 +229,42 @@ class VMs(Noun[VM]):
         """Create a VM that begins as a copy of this one: full, snapshot, running, pool, node, labels."""
         return self._change("POST", f"{_quoted(name)}/clone", {"name": new, **fields})
 
+    def attach_disk(self, name: str, **disk: object) -> Operation:
+        """`volume` for one that exists; else size, image and pool of a new one."""
+        return self._change("POST", f"{_quoted(name)}/disks", disk)
+
+    def detach_disk(self, name: str, volume: str, *, force: bool = False) -> Operation:
+        """`force`: a guest that does not let go loses its power, and is started without the disk."""
+        return self._change("DELETE", f"{_quoted(name)}/disks/{_quoted(volume)}", query=_flag(force))
+
+    def attach_nic(self, name: str, **nic: object) -> Operation:
+        """`network`, and mac and address where they matter."""
+        return self._change("POST", f"{_quoted(name)}/nics", nic)
+
+    def detach_nic(self, name: str, nic: str, *, force: bool = False) -> Operation:
+        """By MAC or IP address, or by network."""
+        return self._change("DELETE", f"{_quoted(name)}/nics/{_quoted(nic)}", query=_flag(force))
+
+    def insert(self, name: str, **medium: object) -> Operation:
+        """`image` or `volume` into its CD drive."""
+        return self._change("POST", f"{_quoted(name)}/insert", medium)
+
+    def eject(self, name: str, *, force: bool = False) -> Operation:
+        return self._change("POST", f"{_quoted(name)}/eject", query=_flag(force))
+
+    def rename(self, name: str, new_name: str) -> Operation:
+        return self._change("PATCH", _quoted(name), {"name": new_name})
+
+    def pause(self, name: str) -> Operation:
+        return self._change("POST", f"{_quoted(name)}/pause")
+
+    def resume(self, name: str) -> Operation:
+        return self._change("POST", f"{_quoted(name)}/resume")
+
+    def suspend(self, name: str) -> Operation:
+        """Its memory goes to its node's disk; start() goes on from there."""
+        return self._change("POST", f"{_quoted(name)}/suspend")
+
     def delete(self, name: str, *, keep_volumes: bool = False, erase: bool = False) -> Operation:
         """erase: files of an adopted VM go too."""
         query = {"keep_volumes": "true" if keep_volumes else "", "erase": "true" if erase else ""}
@@ -241,6 +281,10 @@ class VMs(Noun[VM]):
 
 class Volumes(Noun[Volume]):
     kind = Volume
+
+    def resize(self, name: str, size: str | int) -> Operation:
+        """Larger only."""
+        return self._change("POST", f"{_quoted(name)}/resize", {"size": size})
 
     def clone(self, name: str, new_name: str, **fields: object) -> Operation:
         """Make a new volume that begins as a copy of this one."""

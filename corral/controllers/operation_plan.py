@@ -226,7 +226,66 @@ def _in_the_way(vm: VM) -> str:
 
 
 def _update(op: Operation, vm: VM) -> Verdict:
-    return DONE
+    """Ends when the running domain has all that it can have while it runs; what comes later is in the result."""
+    back, report, undo = vm.status.taken_back, vm.report, vm.spec.undo
+    if back and back.operation == op.id:
+        return Verdict(state=OperationState.FAILED, step="take it back", error=back.trouble)
+    if vm.status.node is None:
+        return DONE
+    if report is None or report.stint != vm.status.stint or report.generation < op.spec.generation:
+        return _not_defined(vm)
+    if report.state not in (DomainState.RUNNING, DomainState.PAUSED):
+        return DONE
+    if report.applied < op.spec.generation:
+        return Verdict(step="change the running VM", progress=0.5, waiting_for=report.step)
+    if report.refusal and undo and undo.operation == op.id:
+        return Verdict(step="take it back", progress=0.8)
+    if waiting := [p.text for p in report.pending if p.guest]:
+        return Verdict(step="wait for the guest", progress=0.7, waiting_for=waiting[0])
+    later = "; ".join(p.text for p in report.pending)
+    result: dict[str, str | int | float] = {"pending": later} if later else {}
+    return Verdict(state=OperationState.SUCCEEDED, progress=1.0, result=result)
+
+
+def _not_defined(vm: VM) -> Verdict:
+    trouble, report = vm.status.trouble, vm.report
+    return Verdict(
+        step="define",
+        progress=0.2,
+        waiting_for=trouble.message if trouble else (report.step if report else "its node"),
+    )
+
+
+def _pause(op: Operation, vm: VM) -> Verdict:
+    """Pause and resume end when the node has carried out this turn."""
+    paused, report = op.spec.verb is Verb.PAUSE, vm.report
+    if vm.spec.paused != paused:
+        return _superseded("the opposite was asked for")
+    if not vm.spec.running:
+        return _superseded("it was asked to stop")
+    there = DomainState.PAUSED if paused else DomainState.RUNNING
+    if report and report.stint == vm.status.stint and report.turn >= vm.spec.turn and report.state is there:
+        return DONE
+    return Verdict(step=op.spec.verb.value, progress=0.5, waiting_for=report.step if report else "its node")
+
+
+def _suspend(op: Operation, vm: VM) -> Verdict:
+    if vm.spec.running or not vm.spec.saved:
+        return _superseded("something else was asked for")
+    report = vm.report
+    if report and report.saved and report.state is DomainState.STOPPED:
+        return DONE
+    if report and report.state is DomainState.STOPPED and report.generation >= op.spec.generation:
+        error = Trouble(code="vm.not_suspended", message="the VM stopped before its memory was on disk")
+        return Verdict(state=OperationState.FAILED, step="suspend", error=error)
+    trouble = vm.status.trouble
+    return Verdict(
+        step="write memory to disk",
+        progress=0.5,
+        waiting_for=trouble.message if trouble else (report.step if report else "its node"),
+        error=trouble,
+        failing_since=vm.status.since if trouble else None,
+    )
 
 
 def _delete(op: Operation, vm: VM) -> Verdict:
@@ -285,6 +344,9 @@ _VM_VERBS: dict[Verb, Callable[[Operation, VM], Verdict]] = {
     Verb.MIGRATE: _migrate,
     Verb.REVERT: _revert,
     Verb.UPDATE: _update,
+    Verb.PAUSE: _pause,
+    Verb.RESUME: _pause,
+    Verb.SUSPEND: _suspend,
     Verb.DELETE: _delete,
     Verb.ADOPT: _adopt,
     Verb.RELEASE: _release,
@@ -303,7 +365,7 @@ def _volume(op: Operation, volume: Volume) -> Verdict:
     if op.spec.verb is Verb.UPDATE and (volume.moves or op.spec.cancel):
         return _volume_moves(op, volume)
     if volume.status.phase is VolumePhase.READY:
-        return DONE
+        return _grown(op, volume)
     failing = volume.status.phase is VolumePhase.FAILED
     return Verdict(
         step="copy the volume" if volume.spec.source else "make the volume",
@@ -349,6 +411,13 @@ def _image(image: Image) -> Verdict:
         case ImagePhase.FAILED:
             return Verdict(state=OperationState.FAILED, step=status.step, error=status.trouble)
     return Verdict(step=status.step, progress=status.progress, waiting_for=status.waiting_for)
+
+
+def _grown(op: Operation, volume: Volume) -> Verdict:
+    report = volume.status.report
+    if op.spec.verb is Verb.UPDATE and report and 0 < report.size_bytes < volume.spec.size_bytes:
+        return Verdict(step="grow it", progress=0.5, waiting_for="the node that has it in use")
+    return DONE
 
 
 def _on_nodes(op: Operation, seen: list[tuple[Node, PoolOnNode | NetworkOnNode | None]]) -> Verdict:

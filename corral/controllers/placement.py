@@ -55,7 +55,7 @@ def ask_of(keeper: FleetKeeper, vm: VM, *, target: NodeId | None = None, moving:
         cpus=keeper.cpus,
         accelerator=own.accelerator.kind if own else None,
     )
-    volumes = [v for d in vm.spec.disks if isinstance(v := mirror.get(d.volume), Volume)]
+    volumes = [v for id in vm.spec.volumes if isinstance(v := mirror.get(id), Volume)]
     movable = local_volumes(mirror, vm) if moving and vm.spec.migration_policy.local_disks else []
     along = {v.id for v in movable if len(mirror.select(VM, "volume", v.id)) == 1}
     return Ask(

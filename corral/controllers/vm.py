@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Iterable, Iterator
 
 import msgspec
 
+from corral.controllers.change_plan import Settled
+from corral.controllers.change_plan import settle as settle_change
 from corral.controllers.copying import copies_of
 from corral.controllers.desk import LeaderDesk, Seat
 from corral.controllers.migration_plan import Target, wants_target
@@ -70,7 +72,9 @@ class VmController(Seat):
                 if self._reach_changed(node, removed=change.verb is ChangeVerb.REMOVE):
                     yield from (vm.id for vm in self.mirror.select(VM, "node", node.id))
                 yield from (vm.id for vm in self.mirror.select(VM, "unplaced", "yes"))
-            case Volume() as volume if volume.deleting and volume.spec.vm:
+            case Volume() as volume if volume.spec.vm and (
+                volume.deleting or volume.status.phase is VolumePhase.FAILED
+            ):
                 yield volume.spec.vm
 
     def _reach_changed(self, node: Node, *, removed: bool) -> bool:
@@ -86,6 +90,9 @@ class VmController(Seat):
             return None
         if adoption_failed(vm):
             return await self._undo_adoption(vm)
+        if settled := settle_change(vm, self._made(vm), self.clock.now_s()):
+            await self._settle(settled)
+            return 0.0
         target = self._target(vm) if wants_target(vm) else None
         plan = plan_vm(vm, seen_of(self.mirror, vm, self.clock.now_s(), target))
         if plan.place:
@@ -94,6 +101,34 @@ class VmController(Seat):
             return await self._clear(vm, plan)
         await self._write(vm, plan)
         return plan.wait_s
+
+    def _made(self, vm: VM) -> list[Volume]:
+        """Volumes that exist for its last change only."""
+        ids = vm.spec.undo.made if vm.spec.undo else ()
+        return [volume for id in ids if isinstance(volume := self.mirror.get(id), Volume)]
+
+    async def _settle(self, settled: Settled) -> None:
+        """Write down how a change went, together with what goes with it."""
+        vm, now_s = settled.vm, self.clock.now_s()
+        ports = [p for p in self.mirror.select(Port, "vm", vm.id) if p.spec.mac in settled.unplugged]
+        volumes = [
+            v for id in settled.gone if isinstance(v := self.mirror.get(id), Volume) and not v.deleting
+        ]
+        going = [v.having(deleted_at=now_s, generation=v.generation + 1) for v in volumes]
+        before = self.mirror.get(vm.id)
+        events: list[Event] = []
+        if (
+            isinstance(before, VM)
+            and vm.status.taken_back != before.status.taken_back
+            and vm.status.taken_back
+        ):
+            why = vm.status.taken_back.trouble.message
+            events = [
+                self.desk.event(vm, "change-refused", f"{vm.name}: change taken back: {why}", "warning")
+            ]
+        writes: list[Write] = [*map(Put, events), *map(Put, (vm, *going)), *(Remove(p.id) for p in ports)]
+        expect = {r.id: r.revision for r in (vm, *volumes, *ports)}
+        await self._claimed(vm, self.desk.commit(writes, expect))
 
     def _target(self, vm: VM) -> Target:
         assert vm.spec.migration is not None
@@ -166,8 +201,8 @@ class VmController(Seat):
         placed = vm.having(status=status)
         volumes = [
             v.having(status=on_node(v.status, v.spec.node or node, now_s))
-            for d in vm.spec.disks
-            if isinstance(v := self.mirror.get(d.volume), Volume) and v.status.node is None
+            for id in vm.spec.volumes
+            if isinstance(v := self.mirror.get(id), Volume) and v.status.node is None
         ]
         images = images_with_copies(self.mirror.get, volumes)
         why = f"{vm.name}: placed on {self._name(node)} ({vm.spec.policy} {decision.score:.2f}, {decision.nodes} nodes)"

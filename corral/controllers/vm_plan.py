@@ -209,6 +209,8 @@ def _phase_of(vm: VM, status: VMStatus, report: VMReport) -> VMPhase:
             return VMPhase.PREPARING
         case _ if starting:
             return VMPhase.STARTING
+        case DomainState.STOPPED if report.saved and not vm.spec.running:
+            return VMPhase.SUSPENDED
     return VMPhase.STOPPED
 
 
@@ -284,6 +286,8 @@ def _news(vm: VM, new: VMStatus, seen: Seen) -> tuple[tuple[str, str, str], ...]
 _TOLD = {
     VMPhase.RUNNING: ("running", "info"),
     VMPhase.STOPPED: ("stopped", "info"),
+    VMPhase.PAUSED: ("paused", "info"),
+    VMPhase.SUSPENDED: ("suspended", "info"),
     VMPhase.FAILED: ("failed", "error"),
     VMPhase.UNKNOWN: ("unknown", "warning"),
 }

@@ -165,8 +165,8 @@ class VolumeController(Seat):
 
     def _choose(self, volume: Volume) -> NodeId | None:
         """A node that has its pool ready, the one with the most room. Volumes of a VM wait for the VM's placement."""
-        if self.mirror.select(VM, "volume", volume.id):
-            return None
+        if users := self.mirror.select(VM, "volume", volume.id):
+            return users[0].status.node
         if volume.spec.node:
             return volume.spec.node
         pool = self.mirror.get(volume.spec.pool)

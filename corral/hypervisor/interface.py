@@ -19,12 +19,12 @@ from corral.model.console import ConsoleKind
 from corral.model.domain import Drift
 from corral.model.found import FoundReport
 from corral.model.hardware import Hardware, Platform
-from corral.model.ids import VmId
-from corral.model.link import DiskAssignment, NicAssignment, SnapshotAssignment
+from corral.model.ids import VmId, VolumeId
+from corral.model.link import CdAssignment, DiskAssignment, NicAssignment, SnapshotAssignment
 from corral.model.migration import MigrationFigures, MigrationHow
 from corral.model.node import Inventory
 from corral.model.snapshot import SnapshotReport
-from corral.model.vm import DomainState, Guest, StopReason
+from corral.model.vm import DomainState, Guest, Pending, StopReason
 
 
 class HypervisorFailed(CorralError):
@@ -33,6 +33,14 @@ class HypervisorFailed(CorralError):
     code = "hypervisor.failed"
     status = 502
     retryable = True
+
+
+class HotplugRefused(HypervisorFailed):
+    """QEMU refused the change, or the guest ignored it; the running domain is as it was before."""
+
+    code = "vm.hotplug_refused"
+    status = 409
+    retryable = False
 
 
 class HypervisorGone(HypervisorFailed):
@@ -143,8 +151,14 @@ class DomainWish(Struct, frozen=True, kw_only=True):
     disks: tuple[DiskAssignment, ...] = ()
     nics: tuple[NicAssignment, ...] = ()
     seed_path: str = ""  # NoCloud ISO; empty: none
+    cd: CdAssignment | None = None
     base_xml: str = ""  # its own definition, to be edited only where the wish differs; empty: Corral's own
     settles: str = ""  # Drift.digest: this change of the definition may be overwritten, and no other
+
+
+def domain_names(name: str, vm: VmId) -> tuple[str, str]:
+    """What its domain may be called: like the VM, or with the end of its id where another domain has that name."""
+    return name, f"{name}-{vm[-6:].lower()}"
 
 
 class Domain(Struct, frozen=True, kw_only=True):
@@ -157,6 +171,7 @@ class Domain(Struct, frozen=True, kw_only=True):
     reason: StopReason = StopReason.NONE  # as far as the hypervisor knows it
     persistent: bool = True  # False: a migration is creating it
     lost: bool = False  # half of a guest: its migration broke in post-copy. Paused, and can't go on
+    saved: bool = False  # its memory is on disk: its next start goes on from there
 
 
 class MigrationProgress(Struct, frozen=True, kw_only=True):
@@ -245,6 +260,32 @@ class Hypervisor(Protocol):
         A definition that somebody else has changed since stays as it is, unless the wish settles that drift; the
         domain then has the wish's generation all the same.
         """
+
+    async def update(self, vm: VmId, *, force: bool = False) -> tuple[Pending, ...]:
+        """Bring the running domain to its definition, as far as that goes while it runs.
+
+        force    take a medium out although the guest has locked the drive
+        returns  what it does not have yet: with the next start, or when the guest lets go (ask again then)
+        raises   HotplugRefused: that step was undone; those before it were taken
+        """
+
+    async def pending(self, vm: VmId) -> tuple[Pending, ...]:
+        """What the running domain does not have yet of its definition. Changes nothing; empty when it does not run."""
+
+    async def pause(self, vm: VmId) -> None:
+        """Stop its vCPUs. No error when they stand still."""
+
+    async def resume(self, vm: VmId) -> None:
+        """Let its vCPUs go on. No error when they do."""
+
+    async def save(self, vm: VmId) -> None:
+        """Write its memory to disk and end it, however long that takes. No error when it does not run."""
+
+    async def discard(self, vm: VmId) -> None:
+        """Forget the memory that save() wrote: the next start is a fresh one. No error when there is none."""
+
+    async def resize(self, vm: VmId, volume: VolumeId, size_bytes: int) -> None:
+        """Let the running guest see that the volume of this disk grew: to this size, which it is given too."""
 
     async def start(self, vm: VmId) -> None:
         """Start the defined domain; no error when it runs."""

@@ -73,6 +73,7 @@ class VolumeAssignment(Struct, frozen=True, kw_only=True, tag="volume"):
     size_bytes: int
     image: ImageSource | None = None
     source: CopySource | None = None  # begins as a copy of it: of all of it, or of what lies over the image
+    grows: bool = True  # False: a VM has it, whose node makes it larger
     path: str = ""  # of its file, where that was there before Corral: it is never made
     made: bool = False  # it was there before: if it is not now, say so instead of making it anew
     wanted: bool = True
@@ -89,10 +90,18 @@ class VolumeAssignment(Struct, frozen=True, kw_only=True, tag="volume"):
 class DiskAssignment(Struct, frozen=True, kw_only=True):
     volume: VolumeId
     path: str  # of the file
+    size_bytes: int = 0  # as the guest shall see it; 0: as it is
     format: str = "qcow2"
     bus: Bus = Bus.VIRTIO
     tuning: DiskTuning = DiskTuning()
     shared: bool = False  # other nodes see the file too
+
+
+class CdAssignment(Struct, frozen=True, kw_only=True):
+    """A CD drive."""
+
+    disk: DiskAssignment | None = None  # None: empty
+    bus: str = "scsi"
 
 
 class NicAssignment(Struct, frozen=True, kw_only=True):
@@ -169,6 +178,11 @@ class VmAssignment(Struct, frozen=True, kw_only=True, tag="vm"):
     migrate: MigrateAssignment | None = None
     snapshots: tuple[SnapshotAssignment, ...] = ()  # owner: to take or to drop; others are left alone
     revert: RevertAssignment | None = None  # owner: not carried out yet, as far as the server knows
+    cd: CdAssignment | None = None
+    paused: bool = False
+    turn: int = 0
+    saved: bool = False  # when not running: keep its memory on disk
+    forced: bool = False  # unplugging may end in a power cycle
     base_xml: str = ""  # VMSpec.base_xml
     settles: str = ""  # VMSpec.settles
     adopt: bool = False  # its domain is there, without Corral's mark: mark it

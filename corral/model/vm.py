@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from corral.model.domain import Drift
 from corral.model.hardware import Bus, DiskTuning, Hardware, NicLimits, NicModel, Platform
-from corral.model.ids import NetworkId, NodeId, SnapshotId, VolumeId
+from corral.model.ids import ImageId, NetworkId, NodeId, SnapshotId, VolumeId
 from corral.model.migration import Migration as Migration
 from corral.model.migration import MigrationPolicy as MigrationPolicy
 from corral.model.migration import MigrationReport as MigrationReport
@@ -27,6 +27,8 @@ from corral.model.migration import MigrationWish as MigrationWish
 from corral.model.resource import Resource, Trouble
 from corral.model.snapshot import RevertReport, RevertWish, SnapshotReport
 
+DEVICE_KEY_LENGTH: Final = 20  # as much as a virtio disk's serial number holds
+
 
 class VMPhase(StrEnum):
     PENDING = "pending"  # no node has been found for it yet
@@ -35,6 +37,7 @@ class VMPhase(StrEnum):
     RUNNING = "running"
     MIGRATING = "migrating"  # runs, and is moving to another node
     PAUSED = "paused"
+    SUSPENDED = "suspended"  # stopped, with its memory kept on its node's disk
     STOPPING = "stopping"
     STOPPED = "stopped"
     FAILED = "failed"  # its node can't do what is wanted, and says why
@@ -107,6 +110,43 @@ class Nic(Struct, frozen=True, kw_only=True):
     anti_spoofing: bool = True  # False: a router, that sends for others
 
 
+class Cd(Struct, frozen=True, kw_only=True):
+    """A CD drive, and what is in it."""
+
+    volume: VolumeId | None = None  # None: empty
+    image: ImageId | None = None  # that the volume was made from for this drive: it goes when it is ejected
+    bus: str = "scsi"
+
+
+class Leaving(Struct, frozen=True, kw_only=True):
+    """A disk or NIC that the VM is to have no more, and that its guest may still hold: nobody else may have it yet."""
+
+    generation: int  # that is without it
+    volume: VolumeId | None = None
+    mac: str = ""
+    discard: bool = False  # the volume was made for this VM's CD drive: delete it
+
+    @property
+    def key(self) -> str:
+        """What a node calls it, in Pending.key."""
+        return device_key(self.volume) if self.volume else self.mac
+
+
+class Undo(Struct, frozen=True, kw_only=True):
+    """How the VM was before a change, so that one which its node refuses can be taken back."""
+
+    operation: str
+    generation: int  # that has the change
+    cpus: int
+    memory_bytes: int
+    hardware: Hardware = Hardware()
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    cd: Cd | None = None
+    leaving: tuple[Leaving, ...] = ()
+    made: tuple[str, ...] = ()  # ids of volumes and ports that exist for the change only
+
+
 class VMSpec(Struct, frozen=True, kw_only=True):
     cpus: int
     memory_bytes: int
@@ -128,6 +168,13 @@ class VMSpec(Struct, frozen=True, kw_only=True):
     snapshot: SnapshotId | None = None  # that its disks stand on: the newest, or the one it was reverted to
     revert: RevertWish | None = None
     migration_policy: MigrationPolicy = MigrationPolicy()
+    cd: Cd | None = None
+    paused: bool = False  # its vCPUs stand still
+    turn: int = 0  # counts requests to pause or resume: a node that has not carried out this one yet does it
+    saved: bool = False  # when not running: its memory is kept on disk, and it goes on from there
+    forced: bool = False  # a guest that does not let go of a device loses its power
+    leaving: tuple[Leaving, ...] = ()
+    undo: Undo | None = None  # None: the last change was taken
     base_xml: str = (
         ""  # its domain's own definition, kept but for what the spec says; empty: Corral builds it
     )
@@ -136,6 +183,21 @@ class VMSpec(Struct, frozen=True, kw_only=True):
     settles: str = ""  # Drift.digest that a user settled: that one may be overwritten
     released: bool = False  # when it goes, its domain stays, without Corral
 
+    @property
+    def volumes(self) -> tuple[VolumeId, ...]:
+        """All that it is to have in its drives."""
+        medium = (self.cd.volume,) if self.cd and self.cd.volume else ()
+        return (*(disk.volume for disk in self.disks), *medium)
+
+    @property
+    def leaving_volumes(self) -> tuple[VolumeId, ...]:
+        return tuple(entry.volume for entry in self.leaving if entry.volume)
+
+
+def device_key(volume: str) -> str:
+    """A disk as its guest and its node know it: the end of the volume's id."""
+    return volume[-DEVICE_KEY_LENGTH:]
+
 
 class Guest(Struct, frozen=True, kw_only=True):
     """What the guest says of itself through its agent."""
@@ -143,6 +205,22 @@ class Guest(Struct, frozen=True, kw_only=True):
     up: bool = False
     hostname: str = ""
     addresses: tuple[str, ...] = ()
+
+
+class Pending(Struct, frozen=True, kw_only=True):
+    """A change that the running domain does not have yet."""
+
+    what: str  # cpus, memory, disk, nic, cd, name, hardware
+    key: str = ""  # of a disk: device_key(volume); of a NIC: its MAC address
+    text: str = ""
+    guest: bool = False  # True: waits for the guest; False: comes when the VM is stopped and started
+
+
+class Refusal(Struct, frozen=True, kw_only=True):
+    """A change that could not be made while the VM runs, and was taken back there."""
+
+    generation: int
+    trouble: Trouble
 
 
 class VMReport(Struct, frozen=True, kw_only=True):
@@ -164,6 +242,18 @@ class VMReport(Struct, frozen=True, kw_only=True):
     snapshots: dict[str, SnapshotReport] = {}  # by SnapshotId; those of the assignment
     revert: RevertReport | None = None
     lost: bool = False  # half of a guest: its migration broke in post-copy
+    applied: int = 0  # generation that the running domain was brought to, as far as that goes while it runs
+    pending: tuple[Pending, ...] = ()
+    refusal: Refusal | None = None
+    turn: int = 0  # the last VMSpec.turn that this node carried out
+    saved: bool = False  # its memory is on disk
+
+
+class TakenBack(Struct, frozen=True, kw_only=True):
+    """The last change that was refused: the VM is as it was before."""
+
+    operation: str
+    trouble: Trouble
 
 
 class VMStatus(Struct, frozen=True, kw_only=True):
@@ -176,6 +266,7 @@ class VMStatus(Struct, frozen=True, kw_only=True):
     migration: Migration | None = None
     last_migration: MigrationResult | None = None
     last_revert: RevertReport | None = None
+    taken_back: TakenBack | None = None
     guest: Guest = Guest()
     trouble: Trouble | None = None  # what stands in the way
     since: float = 0.0  # of the phase; Unix time, seconds

@@ -49,6 +49,7 @@ class ObjectReport(Struct, frozen=True, kw_only=True):
     path: str = ""
     allocated_bytes: int = 0  # on disk, when it was made
     stint: int = 0  # VolumeAssignment.stint that this answers: an older one proves nothing
+    size_bytes: int = 0  # of a volume, as its guest sees it; 0: not known
     trouble: Trouble | None = None
 
 

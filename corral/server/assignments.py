@@ -16,10 +16,12 @@ import msgspec
 
 from corral.controllers.copying import copies_of_snapshot, waits_for_snapshot
 from corral.controllers.migration_plan import reverting
+from corral.model.hardware import Bus
 from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, SnapshotId, VmId, VolumeId
 from corral.model.image import Image, ImageCopy
 from corral.model.link import (
     Assignment,
+    CdAssignment,
     CopySource,
     DiskAssignment,
     Forward,
@@ -199,6 +201,11 @@ def _vm(mirror: Mirror, node: NodeId, vm: VM) -> VmAssignment | None:
         adopted=vm.spec.adoption > 0,
         snapshots=tuple(_snapshots(mirror, vm)) if as_what is VmRole.OWNER else (),
         revert=_revert(mirror, vm) if as_what is VmRole.OWNER else None,
+        cd=_cd(mirror, vm),
+        paused=vm.spec.paused,
+        turn=vm.spec.turn,
+        saved=vm.spec.saved,
+        forced=vm.spec.forced,
     )
 
 
@@ -247,8 +254,30 @@ def _of_volumes(mirror: Mirror, disks: Iterable[Disk]) -> Iterator[DiskAssignmen
         elif isinstance(volume, Volume) and isinstance(pool, StoragePool):
             path = volume_path(pool.spec.path, volume.id)
             yield DiskAssignment(
-                volume=disk.volume, path=path, bus=disk.bus, tuning=disk.tuning, shared=pool.spec.shared
+                volume=disk.volume,
+                path=path,
+                size_bytes=volume.spec.size_bytes if is_too_small(volume) else 0,
+                bus=disk.bus,
+                tuning=disk.tuning,
+                shared=pool.spec.shared,
             )
+
+
+def is_too_small(volume: Volume) -> bool:
+    """Whether it was made, and has grown since only in its spec."""
+    report = volume.status.report
+    return report is not None and 0 < report.size_bytes < volume.spec.size_bytes
+
+
+def _cd(mirror: Mirror, vm: VM) -> CdAssignment | None:
+    cd = vm.spec.cd
+    volume = mirror.get(cd.volume) if cd and cd.volume else None
+    pool = mirror.get(volume.spec.pool) if isinstance(volume, Volume) else None
+    if cd is None or not isinstance(volume, Volume) or not isinstance(pool, StoragePool):
+        return CdAssignment(bus=cd.bus) if cd else None
+    path = volume_path(pool.spec.path, volume.id)
+    medium = DiskAssignment(volume=VolumeId(volume.id), path=path, bus=Bus(cd.bus), shared=pool.spec.shared)
+    return CdAssignment(disk=medium, bus=cd.bus)
 
 
 def _nics(mirror: Mirror, vm: VM) -> Iterator[NicAssignment]:
@@ -307,6 +336,7 @@ def _volume(mirror: Mirror, node: NodeId, volume: Volume) -> VolumeAssignment | 
         wipe=volume.deleting and volume.spec.wipe,
         source=_copied(mirror, volume) if node == status.node else None,
         made=status.made and node == status.node,  # where it moves to, an empty file is made first
+        grows=not is_too_small(volume) or not mirror.select(VM, "volume", volume.id),
         wanted=wanted,
         stint=status.stint,
         other=_other(mirror, volume) if node == status.node else None,

@@ -85,11 +85,16 @@ class DirectoryStorage:
 
     async def see_volume(self, volume: VolumeAssignment) -> ObjectReport:
         path = _path(volume)
-        seen = await self._lane(volume.pool_path).run(lambda: _look(path), "looking at a volume")
+        seen = await self._lane(volume.pool_path).run(lambda: _look_inside(path), "looking at a volume")
         if seen is None:
             return ObjectReport(state=ObjectState.ABSENT, wanted=volume.wanted)
         return ObjectReport(
-            state=ObjectState.READY, wanted=volume.wanted, progress=1.0, path=str(path), allocated_bytes=seen
+            state=ObjectState.READY,
+            wanted=volume.wanted,
+            progress=1.0,
+            path=str(path),
+            allocated_bytes=seen[0],
+            size_bytes=seen[1],
         )
 
     async def make_volume(
@@ -155,6 +160,12 @@ class DirectoryStorage:
         for number, part in enumerate(parts):
             await lane.run(lambda p=part: wiping.overwrite(path, p), "wiping a volume", deadline_s=WRITE_S)  # type: ignore[misc]
             progress((number + 1) / len(parts))
+
+    async def grow_volume(self, path: str, size_bytes: int) -> None:
+        file = Path(path)
+        lane = self._lane(str(file.parent.parent))
+        if await lane.run(lambda: qcow2.virtual_bytes(file), "looking at a volume") < size_bytes:
+            await self._qemu("resize", "-q", "-f", "qcow2", path, str(size_bytes), path=file)
 
     async def delete_volume(self, volume: VolumeAssignment) -> None:
         lane = self._lane(volume.pool_path)
@@ -358,6 +369,12 @@ def _look(path: Path) -> int | None:
         return path.stat().st_blocks * 512
     except FileNotFoundError:
         return None
+
+
+def _look_inside(path: Path) -> tuple[int, int] | None:
+    """Bytes on disk, and as a guest sees it; None: there is no such file."""
+    allocated = _look(path)
+    return None if allocated is None else (allocated, qcow2.virtual_bytes(path))
 
 
 def _check_origin(path: Path, image: ImageSource | None) -> None:

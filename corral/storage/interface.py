@@ -117,6 +117,12 @@ class Storage(Protocol):
     async def wipe_volume(self, volume: VolumeAssignment, progress: Progress) -> None:
         """Overwrite all that it holds with zeros. Its file stays. No error when there is none."""
 
+    async def grow_volume(self, path: str, size_bytes: int) -> None:
+        """Make the volume with this file, which nobody uses now, at least so large. Never makes it smaller.
+
+        raises  StorageFailed: someone uses it, or it is not there
+        """
+
     async def delete_volume(self, volume: VolumeAssignment) -> None:
         """Remove its file. No error when there is none."""
 

@@ -10,6 +10,8 @@ source         QEMU docs/interop/qcow2.txt
 """
 
 import struct
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -74,6 +76,13 @@ def backing_file(header: bytes) -> str:
     return header[found.backing_offset : found.backing_offset + min(found.backing_length, 1023)].decode(
         "utf-8", "replace"
     )
+
+
+def virtual_bytes(path: Path) -> int:
+    """The size of a volume as its guest sees it; 0: it can't be read. Fine while someone uses it. Blocks."""
+    with suppress(OSError, BadImage), path.open("rb") as file:
+        return read(file.read(V2.size + V3.size)).virtual_bytes
+    return 0
 
 
 def check(header: bytes, size_bytes: int) -> int:

@@ -39,6 +39,7 @@ class Files:
     """Sizes in bytes by path."""
 
     sizes: dict[str, int] = field(default_factory=dict)
+    virtual: dict[str, int] = field(default_factory=dict)  # of volumes: as guests see them
     total_bytes: int = 10 * TiB
     wiped: dict[str, None] = field(default_factory=dict)  # paths that were overwritten
     partial: dict[str, None] = field(default_factory=dict)  # paths of files that are only being copied
@@ -139,7 +140,13 @@ class SimulatedStorage:
         size = self._files(path).sizes.get(path)
         if size is None or path in self._files(path).partial:
             return ObjectReport(state=ObjectState.ABSENT)
-        return ObjectReport(state=ObjectState.READY, progress=1.0, path=path, allocated_bytes=size)
+        return ObjectReport(
+            state=ObjectState.READY,
+            progress=1.0,
+            path=path,
+            allocated_bytes=size,
+            size_bytes=self._files(path).virtual.get(path, 0),
+        )
 
     async def make_volume(
         self, volume: VolumeAssignment, fetch: ImageFetch, progress: Progress
@@ -153,6 +160,7 @@ class SimulatedStorage:
         else:
             self._write(path, VOLUME_BYTES)
         await self._stand(volume, path, fetch)
+        self.grow(path, volume.size_bytes)
         await self._faults.strike("storage.make_volume.end")
         return await self.see_volume(volume)
 
@@ -196,6 +204,18 @@ class SimulatedStorage:
             await self._clock.sleep(self._files(path).sizes[path] / self._bytes_s)
             self._files(path).wiped[path] = None
         progress(1.0)
+
+    async def grow_volume(self, path: str, size_bytes: int) -> None:
+        await self._call("grow_volume")
+        if not self.exists(path):
+            raise StorageFailed(f"{path} is not there", path=path)
+        self.grow(path, size_bytes)
+        await self._faults.strike("storage.grow_volume.end")
+
+    def grow(self, path: str, size_bytes: int) -> None:
+        """What QEMU does to a volume that it has open, too."""
+        virtual = self._files(path).virtual
+        virtual[path] = max(size_bytes, virtual.get(path, 0))
 
     async def delete_volume(self, volume: VolumeAssignment) -> None:
         await self._call("delete_volume")

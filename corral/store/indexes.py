@@ -64,7 +64,7 @@ declare(
     VM,
     node=lambda vm: (*vm.claimed_on, *vm.status.traces),  # where anything of it may be
     claimed=lambda vm: vm.claimed_on,  # where it holds capacity
-    volume=lambda vm: [disk.volume for disk in vm.spec.disks],
+    volume=lambda vm: (*vm.spec.volumes, *vm.spec.leaving_volumes),
     network=lambda vm: [nic.network for nic in vm.spec.nics],
     unplaced=lambda vm: () if vm.status.node or vm.deleting else ("yes",),
 )

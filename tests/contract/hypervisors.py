@@ -5,6 +5,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -55,6 +56,12 @@ class Bench(Protocol):
 
     def kill_qemu(self, n: int, wish: DomainWish) -> None: ...
 
+    def hold(self) -> None:
+        """Guests of this test do not let go of devices."""
+
+    def size(self, wish: DomainWish) -> int:
+        """Of its first disk's file, in bytes."""
+
     def define_by_hand(self, n: int, name: str, uuid: str, disk: Path) -> None:
         """A domain that is not Corral's."""
 
@@ -100,7 +107,9 @@ class SimulatedBench:
 
     def driver(self, n: int) -> Hypervisor:
         return SimulatedHypervisor(
-            self.hosts[n], file_exists=lambda path: path.startswith("/local/") or Path(path).exists()
+            self.hosts[n],
+            file_exists=lambda path: path.startswith("/local/") or Path(path).exists(),
+            grow_file=os.truncate,
         )
 
     def disk(self, name: str) -> Path:
@@ -137,6 +146,12 @@ class SimulatedBench:
 
     def kill_qemu(self, n: int, wish: DomainWish) -> None:
         self.hosts[n].crash(wish.vm)
+
+    def hold(self) -> None:
+        self.world.pace = replace(self.world.pace, holding_share=1.0)
+
+    def size(self, wish: DomainWish) -> int:
+        return Path(wish.disks[0].path).stat().st_size
 
     def define_by_hand(self, n: int, name: str, uuid: str, disk: Path) -> None:
         report = foreign_report(name, uuid, running=False, paths=(str(disk),), memory_bytes=32 * MiB)
@@ -230,6 +245,12 @@ class LibvirtBench:
         pid = self.hosts[n].qemu_pid(wish.name)
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
+
+    def hold(self) -> None:
+        """A boot sector knows nothing of hotplug."""
+
+    def size(self, wish: DomainWish) -> int:
+        return Path(wish.disks[0].path).stat().st_size
 
     def end(self) -> None:
         pass

@@ -17,6 +17,7 @@ from corral.hypervisor.interface import (
     Domain,
     DomainEvent,
     DomainWish,
+    HotplugRefused,
     Hypervisor,
     HypervisorFailed,
     MigrationCancelled,
@@ -29,8 +30,9 @@ from corral.hypervisor.libvirt.identity import adopted_id
 from corral.model.console import ConsoleKind
 from corral.model.hardware import Graphics, Hardware
 from corral.model.ids import VmId
+from corral.model.link import CdAssignment
 from corral.model.units import MiB
-from corral.model.vm import DomainState, Guest, StopReason
+from corral.model.vm import DomainState, Guest, StopReason, device_key
 from tests import spice
 from tests.contract import hypervisors
 from tests.contract.hypervisors import Bench
@@ -518,3 +520,126 @@ async def test_what_does_not_run_does_not_migrate(bench: Bench, one: Hypervisor,
     with pytest.raises(HypervisorFailed):
         await one.migrate(wish.vm, bench.addresses[1], wish=wish)
     assert (await one.look())[wish.vm].state is DomainState.STOPPED
+
+
+# ---- change while it runs
+
+
+def grown(bench: Bench, wish: DomainWish) -> DomainWish:
+    """With one disk and one NIC more."""
+    more = hypervisors.wish_of(bench, f"{wish.name}b", next(NUMBERS))
+    return replace(wish, generation=2, disks=(*wish.disks, *more.disks), nics=(*wish.nics, *more.nics))
+
+
+async def test_disks_and_nics_are_plugged_in_while_it_runs(
+    bench: Bench, one: Hypervisor, wish: DomainWish
+) -> None:
+    await runs(one, wish)
+    assert await one.pending(wish.vm) == ()
+    await one.define(grown(bench, wish))
+    assert {p.what for p in await one.pending(wish.vm)} == {"disk", "nic"}
+    for _ in range(2):
+        assert await one.update(wish.vm) == ()
+    assert await one.pending(wish.vm) == ()
+    assert (await one.look())[wish.vm].state is DomainState.RUNNING
+
+
+async def test_what_the_guest_does_not_let_go_of_is_pending(
+    bench: Bench, one: Hypervisor, wish: DomainWish
+) -> None:
+    bench.hold()
+    bigger = grown(bench, wish)
+    await runs(one, bigger)
+    await one.define(replace(wish, generation=3))
+    for _ in range(2):
+        left = await one.update(wish.vm)
+        assert {(p.what, p.guest) for p in left} == {("disk", True), ("nic", True)}
+    assert {p.key for p in left} == {device_key(bigger.disks[1].volume), bigger.nics[1].mac}
+    await one.destroy(wish.vm)
+    await one.start(wish.vm)
+    assert await one.pending(wish.vm) == ()
+
+
+async def test_what_can_not_change_while_it_runs_is_pending(one: Hypervisor, wish: DomainWish) -> None:
+    await runs(one, wish)
+    await one.define(replace(wish, generation=2, cpus=2, memory_bytes=2 * wish.memory_bytes))
+    left = await one.update(wish.vm)
+    assert {(p.what, p.guest) for p in left} == {("cpus", False), ("memory", False)}
+    await one.destroy(wish.vm)
+    assert await one.pending(wish.vm) == ()
+    await one.start(wish.vm)
+    assert await one.pending(wish.vm) == ()
+
+
+async def test_vcpus_are_plugged_in_as_far_as_there_is_room(one: Hypervisor, wish: DomainWish) -> None:
+    roomy = replace(wish, hardware=Hardware(cpus_max=3))
+    await runs(one, roomy)
+    await one.define(replace(roomy, generation=2, cpus=3))
+    assert await one.update(wish.vm) == ()
+    await one.define(replace(roomy, generation=3, cpus=4))
+    assert "cpus" in {p.what for p in await one.update(wish.vm)}
+
+
+async def test_what_is_refused_leaves_it_as_it_was(bench: Bench, one: Hypervisor, wish: DomainWish) -> None:
+    await runs(one, wish)
+    bigger = grown(bench, wish)
+    await asyncio.to_thread(Path(bigger.disks[1].path).unlink)
+    await one.define(bigger)
+    with pytest.raises(HotplugRefused):
+        await one.update(wish.vm)
+    assert ("disk", False) in {(p.what, p.guest) for p in await one.pending(wish.vm)}
+    await one.define(replace(wish, generation=3))
+    await one.update(wish.vm)
+    assert (await one.look())[wish.vm].state is DomainState.RUNNING
+
+
+async def test_a_medium_is_changed_while_it_runs(bench: Bench, one: Hypervisor, wish: DomainWish) -> None:
+    discs = [hypervisors.wish_of(bench, f"{wish.name}cd{n}", next(NUMBERS)).disks[0] for n in range(2)]
+    empty = replace(wish, cd=CdAssignment(bus="sata"))
+    await runs(one, empty)
+    for generation, disc in enumerate((*discs, None, discs[0]), start=2):
+        await one.define(replace(empty, generation=generation, cd=CdAssignment(disk=disc, bus="sata")))
+        assert {p.what for p in await one.pending(wish.vm)} == {"disk"}
+        assert await one.update(wish.vm) == ()
+
+
+async def test_pause_and_resume(one: Hypervisor, wish: DomainWish) -> None:
+    await runs(one, wish)
+    for act, state in ((one.pause, DomainState.PAUSED), (one.resume, DomainState.RUNNING)):
+        for _ in range(2):
+            await act(wish.vm)
+        assert (await one.look())[wish.vm].state is state
+
+
+async def test_suspended_to_disk_it_goes_on_from_there(one: Hypervisor, wish: DomainWish) -> None:
+    await runs(one, wish)
+    for _ in range(2):
+        await one.save(wish.vm)
+    domain = (await one.look())[wish.vm]
+    assert (domain.state, domain.saved) == (DomainState.STOPPED, True)
+    await one.define(replace(wish, generation=2))
+    assert (await one.look())[wish.vm].saved
+    await one.start(wish.vm)
+    domain = (await one.look())[wish.vm]
+    assert (domain.state, domain.saved) == (DomainState.RUNNING, False)
+    await one.save(wish.vm)
+    for _ in range(2):
+        await one.discard(wish.vm)
+    assert not (await one.look())[wish.vm].saved
+
+
+async def test_a_stopped_domain_is_renamed_when_it_is_defined(one: Hypervisor, wish: DomainWish) -> None:
+    await runs(one, wish)
+    other = replace(wish, generation=2, name=f"{wish.name}-new")
+    await one.define(other)
+    assert (await one.look())[wish.vm].name == wish.name, "while it runs it keeps its name"
+    await one.destroy(wish.vm)
+    await one.define(other)
+    assert (await one.look())[wish.vm].name == other.name
+
+
+async def test_a_disk_grows_while_it_is_used(bench: Bench, one: Hypervisor, wish: DomainWish) -> None:
+    await runs(one, wish)
+    for _ in range(2):
+        await one.resize(wish.vm, wish.disks[0].volume, 8 * MiB)
+    assert bench.size(wish) == 8 * MiB

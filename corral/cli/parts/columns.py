@@ -7,6 +7,7 @@ from corral.cli.parts.lookup import Names
 from corral.cli.parts.table import Column
 from corral.cli.parts.words import age, moment, pairs, yes
 from corral.model.units import format_size
+from corral.model.vm import device_key
 
 if TYPE_CHECKING:
     from corral.model.vm import VM
@@ -31,6 +32,17 @@ def vm_columns(names: Names) -> Sequence[Column]:
         LABELS,
         ID,
         Column("TROUBLE", lambda vm: vm.status.trouble.message if vm.status.trouble else "-", wide=True),
+    )
+
+
+def pending_columns(vm: "VM", names: Names) -> Sequence[Column]:
+    """Of a VM's pending changes."""
+    volumes = {device_key(v): v for v in (*vm.spec.volumes, *vm.spec.leaving_volumes)}
+    return (
+        Column("WHAT", lambda p: p.what),
+        Column("DEVICE", lambda p: names.of("volumes", volumes[p.key]) if p.key in volumes else p.key or "-"),
+        Column("WAITS FOR", lambda p: "the guest" if p.guest else "the next start"),
+        Column("CHANGE", lambda p: p.text),
     )
 
 

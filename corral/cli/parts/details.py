@@ -50,6 +50,9 @@ def vm_details(vm: "VM", names: Names) -> Pairs:
         *hardware_details(vm),
         ("Disks", "\n".join(f"{names.of('volumes', d.volume)} ({disk_words(d)})" for d in spec.disks)),
         ("NICs", "\n".join(f"{names.of('networks', n.network)} {nic_words(n)}" for n in spec.nics)),
+        ("CD", _cd(vm, names)),
+        ("Pending", "\n".join(_pending(p.text, guest=p.guest) for p in report.pending) if report else ""),
+        ("Taken back", status.taken_back.trouble.message if status.taken_back else ""),
         ("Address", address(vm)),
         ("Guest", _guest(vm)),
         ("Migration", _migration(vm, names)),
@@ -78,6 +81,19 @@ def profile_details(profile: "VMProfile") -> Pairs:
         ("cloud-init", ", ".join(name for name, text in spec.get("cloud_init", {}).items() if text)),
         ("Restart", profile.spec.restart or ""),
     )
+
+
+def _cd(vm: "VM", names: Names) -> str:
+    cd = vm.spec.cd
+    if cd is None:
+        return ""
+    if cd.image:
+        return names.of("images", cd.image)
+    return names.of("volumes", cd.volume) if cd.volume else "empty"
+
+
+def _pending(text: str, *, guest: bool) -> str:
+    return text if guest else f"{text} (with the next start)"
 
 
 def node_details(node: "Node", names: Names, others: "Sequence[FoundDomain]" = ()) -> Pairs:

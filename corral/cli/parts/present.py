@@ -29,16 +29,16 @@ if TYPE_CHECKING:  # help does without the model
 
 
 def show_list(
-    items: Sequence[Resource] | Sequence[Console],
+    items: Sequence[Struct] | Sequence[Console],
     columns: Sequence[Column],
     output: Output,
     *,
     empty: str = "",
 ) -> None:
-    """`empty`: what to say on a terminal instead of a table without rows."""
+    """`empty`: what to say on a terminal instead of a table without rows. What has no name shows its first column."""
     if output is Output.NAME:
         for item in items:
-            typer.echo(item.name)
+            typer.echo(getattr(item, "name", "") or columns[0].text(item))
     elif output in (Output.JSON, Output.YAML):
         show_document(list(items), output)
     elif not items and empty and on_terminal():

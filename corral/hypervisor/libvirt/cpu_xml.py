@@ -13,8 +13,8 @@ from typing import Final
 from corral.hypervisor.interface import DomainWish
 from corral.hypervisor.libvirt.host_profile import HostProfile
 from corral.hypervisor.libvirt.xml import leaf
-from corral.model.hardware import GuestCpu, Topology
-from corral.model.units import KiB
+from corral.model.hardware import GuestCpu, GuestKind, Topology
+from corral.model.units import KiB, MiB
 
 MEMORY_SLOTS: Final = 16  # pieces of memory that can be plugged in
 FASTEST_EMULATED: Final = "qemu64"
@@ -30,18 +30,20 @@ def add_memory(domain: ET.Element, wish: DomainWish) -> None:
             slots=str(MEMORY_SLOTS),
             unit="KiB",
         )
-    for tag in ("memory", "currentMemory"):
-        leaf(domain, tag, str(wish.memory_bytes // KiB), unit="KiB")
+    leaf(domain, "memory", str((wish.memory_bytes + growth_bytes(wish)) // KiB), unit="KiB")
+    leaf(domain, "currentMemory", str(wish.memory_bytes // KiB), unit="KiB")
     if hardware.hugepage_bytes:
         pages = leaf(leaf(domain, "memoryBacking"), "hugepages")
         leaf(pages, "page", size=str(hardware.hugepage_bytes // KiB), unit="KiB")
 
 
-def add_vcpus(domain: ET.Element, wish: DomainWish, iothreads: int) -> None:
+def add_vcpus(domain: ET.Element, wish: DomainWish, iothreads: int, *, kvm: bool) -> None:
     """How many, and which CPUs and cells of the host they are tied to."""
     most = vcpus_max(wish)
     now = {"current": str(wish.cpus)} if most > wish.cpus else {}
     leaf(domain, "vcpu", str(most), placement="static", **now)
+    if most > 1 and wish.hardware.cpus_max and kvm:
+        _pluggable(leaf(domain, "vcpus"), wish.cpus, most)
     if iothreads:
         leaf(domain, "iothreads", str(iothreads))
     pinning = wish.hardware.pinning
@@ -55,6 +57,44 @@ def add_vcpus(domain: ET.Element, wish: DomainWish, iothreads: int) -> None:
                 leaf(tune, "iothreadpin", iothread=str(thread), cpuset=pinning.emulator)
     if pinning and pinning.cells:
         leaf(leaf(domain, "numatune"), "memory", mode="strict", nodeset=pinning.cells)
+
+
+def _pluggable(vcpus: ET.Element, count: int, most: int) -> None:
+    """Those that it starts with can be taken away too, but the first. QEMU's software emulation can't do that."""
+    for number in range(most):
+        leaf(
+            vcpus,
+            "vcpu",
+            id=str(number),
+            enabled="yes" if number < count else "no",
+            hotpluggable="yes" if number else "no",
+        )
+
+
+def growing_memory(wish: DomainWish) -> Iterator[ET.Element]:
+    """Empty at the start; the guest is asked to take more of it, or to give some back, while it runs."""
+    if not growth_bytes(wish):
+        return
+    element = ET.Element("memory", model="virtio-mem")
+    target = leaf(element, "target")
+    leaf(target, "size", str(growth_bytes(wish) // KiB), unit="KiB")
+    leaf(target, "node", "0")
+    leaf(target, "block", str(_block_bytes(wish) // KiB), unit="KiB")
+    leaf(target, "requested", "0", unit="KiB")
+    yield element
+
+
+def growth_bytes(wish: DomainWish) -> int:
+    """Of memory that can be added to a Linux guest in small steps; others have no driver for virtio-mem."""
+    if wish.hardware.guest != GuestKind.LINUX or not _memory_grows(wish):
+        return 0
+    room = wish.hardware.memory_max_bytes - wish.memory_bytes
+    return room - room % _block_bytes(wish)
+
+
+def _block_bytes(wish: DomainWish) -> int:
+    """In which memory comes and goes: a page of its kind at least."""
+    return max(2 * MiB, wish.hardware.hugepage_bytes)
 
 
 def add_cpu(domain: ET.Element, wish: DomainWish, host: HostProfile) -> None:

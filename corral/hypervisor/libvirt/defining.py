@@ -22,6 +22,7 @@ from corral.hypervisor.libvirt.definition import definition_of, domain_name
 from corral.hypervisor.libvirt.definitions import Definitions, Seen
 from corral.hypervisor.libvirt.host_profile import HostProfile
 from corral.hypervisor.libvirt.identity import Identity, domain_uuid
+from corral.hypervisor.libvirt.places import keep_places
 from corral.model.domain import Drift
 from corral.model.ids import VmId
 
@@ -37,14 +38,17 @@ def define(
 ) -> bool:
     """Whether the domain is new. raises HardwareLacking, NotEditable"""
     uuid = domain_uuid(wish.vm)
-    name = domains.name_in_use(connection, uuid)
+    called = msgspec.structs.replace(wish, name=domain_name(wish))
+    name = domains.rename(connection, called, uuid)
     present = domains.definition_in_place(connection, uuid) if name else ""
     if present and is_in_the_way(connection, wish, present, definitions):
         write_mark(connection.lookupByUUIDString(uuid), wish)
         definitions.move_on(wish.vm, wish.generation)
         return False
-    free = name or domains.free_name(connection, msgspec.structs.replace(wish, name=domain_name(wish)), uuid)
+    free = name or domains.free_name(connection, called, uuid)
     document = definition_of(wish, host, name=free, buffered=buffered, present=present)
+    if not wish.base_xml:  # one that was found says itself where everything is
+        document = keep_places(document, present)
     domain = connection.defineXMLFlags(document, flags)
     definitions.record(wish.vm, _seen(connection, domain, wish.generation))
     return name is None

@@ -17,7 +17,7 @@ from msgspec import Struct
 from corral.hypervisor.libvirt.xml import leaf
 from corral.model.hardware import Bus, DiskCache, DiskIo, DiskLimits, GuestKind
 from corral.model.ids import VolumeId
-from corral.model.link import DiskAssignment
+from corral.model.link import CdAssignment, DiskAssignment
 
 PREFIXES: Final = {Bus.VIRTIO: "vd", Bus.SATA: "sd", Bus.SCSI: "sd", Bus.USB: "sd"}
 SERIAL_LENGTH_MAX: Final = 20  # of a virtio disk's
@@ -124,10 +124,30 @@ def seed_element(path: str, target: str, guest: GuestKind) -> ET.Element:
     return element
 
 
-def scsi_controllers(disks: Sequence[DiskAssignment], plans: Sequence[DiskPlan]) -> Iterator[ET.Element]:
+def cd_target(disks: Sequence[DiskAssignment], cd: CdAssignment) -> str:
+    """The letter behind the disks' and the seed's."""
+    return PREFIXES[Bus(cd.bus)] + list(zip(_letters(), range(len(disks) + 2), strict=False))[-1][0]
+
+
+def cd_element(cd: CdAssignment, target: str, *, order: int) -> ET.Element:
+    """A CD drive, with or without a medium. Its name stays, wherever it is plugged in."""
+    element = ET.Element("disk", type="file", device="cdrom")
+    leaf(element, "driver", name="qemu", type=cd.disk.format if cd.disk else "raw")
+    if cd.disk:
+        leaf(element, "source", file=cd.disk.path)
+    leaf(element, "target", dev=target, bus=cd.bus)
+    leaf(element, "readonly")
+    leaf(element, "boot", order=str(order))
+    leaf(element, "alias", name="ua-cd")
+    return element
+
+
+def scsi_controllers(
+    disks: Sequence[DiskAssignment], plans: Sequence[DiskPlan], *, cd: CdAssignment | None = None
+) -> Iterator[ET.Element]:
     """Number 0 for all disks without a thread of their own (also those plugged in later), then one a disk with one."""
     pairs = [(disk, plan) for disk, plan in zip(disks, plans, strict=True) if disk.bus == Bus.SCSI]
-    if pairs:
+    if pairs or (cd and cd.bus == Bus.SCSI):
         yield ET.Element("controller", type="scsi", index="0", model="virtio-scsi")
     for _, plan in pairs:
         if plan.controller:

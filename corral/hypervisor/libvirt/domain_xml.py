@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ET
 from typing import Final
 
 from corral.hypervisor.interface import DomainWish, HardwareLacking
-from corral.hypervisor.libvirt.cpu_xml import add_cpu, add_memory, add_vcpus
+from corral.hypervisor.libvirt.cpu_xml import add_cpu, add_memory, add_vcpus, growing_memory, growth_bytes
 from corral.hypervisor.libvirt.device_xml import (
     graphics_elements,
     helper_elements,
@@ -25,6 +25,8 @@ from corral.hypervisor.libvirt.device_xml import (
 )
 from corral.hypervisor.libvirt.disk_xml import (
     DiskPlan,
+    cd_element,
+    cd_target,
     disk_element,
     plan_disks,
     scsi_controllers,
@@ -38,6 +40,7 @@ from corral.model.hardware import Bus, DeviceKind, Firmware, GuestKind
 from corral.model.ids import VmId
 
 SPARE_PORTS: Final = 6  # for what is plugged in later; a root port can't be added to a running q35 guest
+TB_CACHE_GROWING_MIB: Final = 128  # more, as a vCPU that is plugged in needs room in it: emulation.py
 TB_CACHE_MIB: Final = (
     32  # translated code; QEMU's own default of 1/4 of the host's memory costs 40-60 MB a VM
 )
@@ -73,7 +76,7 @@ def build_domain_xml(
     leaf(domain, "uuid", domain_uuid(wish.vm))
     _metadata(domain, wish)
     add_memory(domain, wish)
-    add_vcpus(domain, wish, max((plan.iothread for plan in plans), default=0))
+    add_vcpus(domain, wish, max((plan.iothread for plan in plans), default=0), kvm=host.kvm)
     _os(domain, wish, host)
     _features(domain, wish, host)
     add_cpu(domain, wish, host)
@@ -139,7 +142,8 @@ def _features(domain: ET.Element, wish: DomainWish, host: HostProfile) -> None:
         leaf(hyperv, "spinlocks", state="on", retries=str(HYPERV_SPINS))
         leaf(leaf(hyperv, "stimer", state="on"), "direct", state="on")
     if not host.kvm:
-        leaf(leaf(features, "tcg"), "tb-cache", str(TB_CACHE_MIB), unit="MiB")
+        size = TB_CACHE_MIB if wish.hardware.cpus_max <= wish.cpus else TB_CACHE_GROWING_MIB
+        leaf(leaf(features, "tcg"), "tb-cache", str(size), unit="MiB")
 
 
 def _clock(domain: ET.Element, wish: DomainWish, host: HostProfile) -> None:
@@ -166,7 +170,9 @@ def _devices(
         devices.append(disk_element(disk, plan, direct=disk.path not in buffered))
     if wish.seed_path:
         devices.append(seed_element(wish.seed_path, seed_target(wish.disks, hardware.guest), hardware.guest))
-    scsi = tuple(scsi_controllers(wish.disks, plans))
+    if wish.cd:
+        devices.append(cd_element(wish.cd, cd_target(wish.disks, wish.cd), order=len(wish.disks) + 1))
+    scsi = tuple(scsi_controllers(wish.disks, plans, cd=wish.cd))
     _ports(devices, wish, len(scsi))
     devices.extend(scsi)
     leaf(devices, "controller", type="virtio-serial", index="0")
@@ -175,6 +181,7 @@ def _devices(
     devices.extend(serial_elements(serial_log(wish.vm, host.serial_log_dir) if host.serial_log_dir else ""))
     devices.extend(graphics_elements(hardware))
     devices.extend(helper_elements(hardware))
+    devices.extend(growing_memory(wish))
     devices.extend(map(host_device_element, hardware.devices))
 
 
@@ -183,6 +190,6 @@ def _ports(devices: ET.Element, wish: DomainWish, scsi: int) -> None:
     disks = sum(disk.bus == Bus.VIRTIO for disk in wish.disks)
     passed = sum(device.kind == DeviceKind.PCI for device in wish.hardware.devices)
     leaf(devices, "controller", type="pci", index="0", model="pcie-root")
-    used = FIXED_PORTS + disks + len(wish.nics) + scsi + passed
+    used = FIXED_PORTS + disks + len(wish.nics) + scsi + passed + (growth_bytes(wish) > 0)
     for index in range(1, used + SPARE_PORTS + 1):
         leaf(devices, "controller", type="pci", index=str(index), model="pcie-root-port")

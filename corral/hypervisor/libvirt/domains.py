@@ -8,6 +8,7 @@ Next door      driver.py calls them, each domain's in a lane of its own
 Start here     list_domains()
 """
 
+import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -15,10 +16,24 @@ from typing import Final
 import libvirt
 from msgspec import Struct
 
-from corral.hypervisor.interface import DomainFacts, DomainWish, MigrationFailed
+from corral.hypervisor.interface import (
+    DomainFacts,
+    DomainWish,
+    HypervisorFailed,
+    MigrationFailed,
+    domain_names,
+)
 from corral.hypervisor.libvirt.identity import XMLNS, Identity, read_identity
-from corral.hypervisor.libvirt.states import paused_by_migration, post_copy_broke, runs_by_post_copy
+from corral.hypervisor.libvirt.shape import Shape, target
+from corral.hypervisor.libvirt.states import (
+    domain_state,
+    paused_by_migration,
+    post_copy_broke,
+    runs_by_post_copy,
+)
+from corral.model.ids import VolumeId
 from corral.model.units import KiB, MiB
+from corral.model.vm import DomainState, device_key
 
 STATS: Final = (
     libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
@@ -54,13 +69,13 @@ class Row(Struct, frozen=True, kw_only=True):
     persistent: bool
     arriving: bool = False  # the target of a migration that goes on
     lost: bool = False  # half of a guest: post-copy broke
+    saved: bool = False  # its memory is on disk
 
 
 def list_domains(connection: libvirt.virConnect) -> tuple[Row, ...]:
-    """All domains, in two calls however many there are (and one more for each that is in a migration's pause)."""
-    transient = {
-        d.UUIDString() for d in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)
-    }
+    """All domains, in three calls however many there are (and one more for each that is in a migration's pause)."""
+    transient = _uuids(connection, libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)
+    saved = _uuids(connection, libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)
     rows = []
     for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0):
         uuid, state, reason = domain.UUIDString(), stats["state.state"], stats["state.reason"]
@@ -77,9 +92,14 @@ def list_domains(connection: libvirt.virConnect) -> tuple[Row, ...]:
                 persistent=persistent,
                 arriving=arriving,
                 lost=post_copy_broke(state, reason),
+                saved=uuid in saved,
             )
         )
     return tuple(sorted(rows, key=lambda row: row.uuid))
+
+
+def _uuids(connection: libvirt.virConnect, flags: int) -> frozenset[str]:
+    return frozenset(domain.UUIDString() for domain in connection.listAllDomains(flags))
 
 
 def _is_target(domain: libvirt.virDomain) -> bool:
@@ -116,6 +136,29 @@ def name_in_use(connection: libvirt.virConnect, uuid: str) -> str | None:
     return None
 
 
+def rename(connection: libvirt.virConnect, wish: DomainWish, uuid: str) -> str | None:
+    """The name that the domain with this UUID is to be defined by, its new one where that goes. None: there is none."""
+    with _unless(libvirt.VIR_ERR_NO_DOMAIN):
+        domain = connection.lookupByUUIDString(uuid)
+        name = free_name(connection, wish, uuid)
+        if domain.name() not in domain_names(wish.name, wish.vm) and _may_be_renamed(domain):
+            domain.rename(name, 0)
+        return str(domain.name())
+    return None
+
+
+def _may_be_renamed(domain: libvirt.virDomain) -> bool:
+    return bool(domain.isPersistent() and not domain.isActive() and not domain.hasManagedSaveImage(0))
+
+
+def definition(connection: libvirt.virConnect, uuid: str) -> str:
+    """As libvirt has written it down; empty: there is none."""
+    with _unless(libvirt.VIR_ERR_NO_DOMAIN):
+        domain = connection.lookupByUUIDString(uuid)
+        return str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)) if domain.isPersistent() else ""
+    return ""
+
+
 def definition_in_place(connection: libvirt.virConnect, uuid: str) -> str:
     """With its passwords: for libvirt only, never for a report. Empty: there is none."""
     with _unless(libvirt.VIR_ERR_NO_DOMAIN):
@@ -126,7 +169,8 @@ def definition_in_place(connection: libvirt.virConnect, uuid: str) -> str:
 
 def free_name(connection: libvirt.virConnect, wish: DomainWish, uuid: str) -> str:
     """The VM's name, or that with the end of its id where another domain has the name."""
-    return f"{wish.name}-{wish.vm[-6:].lower()}" if _is_taken(connection, wish.name, uuid) else wish.name
+    plain, other = domain_names(wish.name, wish.vm)
+    return other if _is_taken(connection, plain, uuid) else plain
 
 
 def _is_taken(connection: libvirt.virConnect, name: str, uuid: str) -> bool:
@@ -183,6 +227,46 @@ def dirty_bytes_s(connection: libvirt.virConnect, uuid: str) -> float | None:
     if stats.get("dirtyrate.calc_status") != libvirt.VIR_DOMAIN_DIRTYRATE_MEASURED:
         return None
     return float(stats.get("dirtyrate.megabytes_per_second", 0)) * MiB
+
+
+def pause(connection: libvirt.virConnect, uuid: str) -> None:
+    domain = connection.lookupByUUIDString(uuid)
+    if domain_state(domain.state()[0]) is DomainState.RUNNING:
+        domain.suspend()
+
+
+def resume(connection: libvirt.virConnect, uuid: str) -> None:
+    domain = connection.lookupByUUIDString(uuid)
+    if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+        domain.resume()
+
+
+def save(connection: libvirt.virConnect, uuid: str) -> None:
+    domain = connection.lookupByUUIDString(uuid)
+    try:
+        if domain.isActive():
+            domain.managedSave(0)
+    except libvirt.libvirtError:
+        if domain.isActive():  # else it ended by itself meanwhile
+            raise
+
+
+def discard(connection: libvirt.virConnect, uuid: str) -> None:
+    with _unless(libvirt.VIR_ERR_NO_DOMAIN):
+        domain = connection.lookupByUUIDString(uuid)
+        if domain.hasManagedSaveImage(0):
+            domain.managedSaveRemove(0)
+
+
+def resize(connection: libvirt.virConnect, uuid: str, volume: VolumeId, size_bytes: int) -> None:
+    """Grows the file, and the guest sees it at once. Never makes it smaller."""
+    domain = connection.lookupByUUIDString(uuid)
+    disk = Shape(ET.fromstring(domain.XMLDesc(0))).disks.get(device_key(volume))
+    if disk is None:
+        raise HypervisorFailed(f"{volume} is no disk of the running domain", volume=volume)
+    name = target(disk)
+    if domain.blockInfo(name)[0] < size_bytes:
+        domain.blockResize(name, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
 
 def destroy(connection: libvirt.virConnect, uuid: str) -> None:

@@ -52,15 +52,16 @@ from corral.hypervisor.libvirt.serial_log import log_path, read_tail
 from corral.hypervisor.libvirt.snapshots import Snapshots
 from corral.hypervisor.libvirt.states import domain_state, stop_reason
 from corral.hypervisor.libvirt.tls import takes_tls
+from corral.hypervisor.libvirt.updates import Updates
 from corral.model.console import ConsoleKind
 from corral.model.domain import Drift
 from corral.model.found import FoundReport
-from corral.model.ids import VmId
+from corral.model.ids import VmId, VolumeId
 from corral.model.link import SnapshotAssignment
 from corral.model.migration import MigrationHow
 from corral.model.node import Inventory
 from corral.model.snapshot import SnapshotReport
-from corral.model.vm import DomainState, Guest, StopReason
+from corral.model.vm import DomainState, Guest, Pending, StopReason
 
 T = TypeVar("T")
 
@@ -110,6 +111,7 @@ class LibvirtHypervisor:
         self._subscribers = Subscribers()
         self._moves = Moves(self._connection, route or Route())
         self._snapshots = Snapshots(self._connection, self._host)
+        self._updates = Updates(self._connection, clock)
         self._found = FoundReader()
         self._definitions = Definitions(state_dir / "definitions" if state_dir else None)
         self._consoles: dict[str, SerialConsole] = {}  # by UUID
@@ -213,6 +215,7 @@ class LibvirtHypervisor:
             reason=reason,
             persistent=row.persistent,
             lost=row.lost,
+            saved=row.saved,
         )
 
     async def _identify(self, uuids: Iterable[str]) -> None:
@@ -421,6 +424,37 @@ class LibvirtHypervisor:
         await self._snapshots.start_from(vm, wish)
         self._never_ran.discard(domain_uuid(vm))
         self._spawn(self._snapshots.set_time(vm))
+
+    # ---- change while it runs
+
+    async def update(self, vm: VmId, *, force: bool = False) -> tuple[Pending, ...]:
+        if vm in await self.drifts():  # what somebody else changed is not to reach the guest by itself
+            return await self.pending(vm)
+        return await self._updates.update(domain_uuid(vm), force=force)
+
+    async def pending(self, vm: VmId) -> tuple[Pending, ...]:
+        return await self._updates.pending(domain_uuid(vm))
+
+    async def pause(self, vm: VmId) -> None:
+        await self._call(vm, f"pause {vm}", lambda c: domains.pause(c, domain_uuid(vm)))
+
+    async def resume(self, vm: VmId) -> None:
+        await self._call(vm, f"resume {vm}", lambda c: domains.resume(c, domain_uuid(vm)))
+
+    async def save(self, vm: VmId) -> None:
+        uuid = domain_uuid(vm)
+        work = lambda c: domains.save(c, uuid)  # noqa: E731
+        await self._connection.call(
+            f"{uuid} job", f"suspend {vm} to disk", work, pool=Pool.MOVE, timeout_s=None
+        )
+
+    async def discard(self, vm: VmId) -> None:
+        await self._call(vm, f"discard the memory of {vm}", lambda c: domains.discard(c, domain_uuid(vm)))
+
+    async def resize(self, vm: VmId, volume: VolumeId, size_bytes: int) -> None:
+        await self._call(
+            vm, f"resize a disk of {vm}", lambda c: domains.resize(c, domain_uuid(vm), volume, size_bytes)
+        )
 
     # ---- live migration
 

@@ -70,7 +70,19 @@ def watch(connection: libvirt.virConnect, tell: Callable[[Happening], None]) -> 
     def metadata(_c: object, domain: libvirt.virDomain, _type: int, _uri: str, _o: object) -> None:
         tell(Happening(uuid=domain.UUIDString(), what="metadata changed", kind=Kind.DEFINITION))
 
+    def removed(_c: object, domain: libvirt.virDomain, alias: str, _o: object) -> None:
+        tell(Happening(uuid=domain.UUIDString(), what=f"device {alias} removed"))
+
+    def kept(_c: object, domain: libvirt.virDomain, alias: str, _o: object) -> None:
+        tell(Happening(uuid=domain.UUIDString(), what=f"device {alias} not removed"))
+
+    def memory(_c: object, domain: libvirt.virDomain, alias: str, size: int, _o: object) -> None:
+        tell(Happening(uuid=domain.UUIDString(), what=f"memory {alias} is {size}"))
+
     handlers = (
+        (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, removed),
+        (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, kept),
+        (libvirt.VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE, memory),
         (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, lifecycle),
         (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, reboot),
         (libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, agent),

@@ -16,6 +16,7 @@ from corral.hypervisor.interface import (
     DomainFacts,
     DomainWish,
     HardwareLacking,
+    HotplugRefused,
     HypervisorFailed,
     HypervisorGone,
     MemoryNotLoaded,
@@ -24,22 +25,22 @@ from corral.hypervisor.interface import (
     NoScreen,
     SnapshotFailed,
 )
-from corral.hypervisor.simulated import disk_moves
+from corral.hypervisor.simulated import disk_moves, live
 from corral.hypervisor.simulated.displays import Displays
 from corral.hypervisor.simulated.foreign import adopt_foreign, release_domain
 from corral.hypervisor.simulated.migration import begin_migration
 from corral.hypervisor.simulated.snapshots import each, paths, refuse_raw
-from corral.hypervisor.simulated.world import Held, SimulatedHost
+from corral.hypervisor.simulated.world import Held, Running, SimulatedHost
 from corral.model.console import ConsoleKind
 from corral.model.domain import Drift
 from corral.model.found import FoundReport
 from corral.model.hardware import Firmware, Graphics
-from corral.model.ids import VmId
+from corral.model.ids import VmId, VolumeId
 from corral.model.link import SnapshotAssignment
 from corral.model.migration import MigrationHow
 from corral.model.node import Accelerator, CpuInfo, Inventory, NumaCell
 from corral.model.snapshot import SnapshotReport, SnapshotState
-from corral.model.vm import DomainState, Guest, StopReason
+from corral.model.vm import DomainState, Guest, Pending, StopReason
 
 
 class SimulatedHypervisor:
@@ -53,10 +54,12 @@ class SimulatedHypervisor:
         *,
         faults: Faults | None = None,
         file_exists: Callable[[str], bool] | None = None,
+        grow_file: Callable[[str, int], None] | None = None,
     ) -> None:
         self.host, self._world, self._clock = host, host.world, host.world.clock
         self._faults: Faults = faults or NoFaults()
         self._file_exists = file_exists or (lambda path: True)
+        self._grow_file = grow_file or (lambda path, size_bytes: None)
 
     async def open(self) -> None:
         await self._faults.strike("hypervisor.open")
@@ -113,14 +116,82 @@ class SimulatedHypervisor:
         elif held and held.domain.state is not DomainState.STOPPED:
             held.drift = None
             held.wish = wish
-            held.domain = replace(held.domain, generation=wish.generation, name=wish.name)
+            held.domain = replace(held.domain, generation=wish.generation)
         else:
-            reason = held.domain.reason if held else StopReason.NONE
+            before = held
             self.host.put(wish, None)
             held = self.host.domains[wish.vm]
-            held.domain = replace(held.domain, reason=reason)
+            if before:
+                held.memory = before.memory
+                held.domain = replace(held.domain, reason=before.domain.reason, saved=before.domain.saved)
         self.host.tell(wish.vm, "defined")
         await self._faults.strike("hypervisor.define.end")
+
+    async def update(self, vm: VmId, *, force: bool = False) -> tuple[Pending, ...]:
+        await self._call("update")
+        held = self._held(vm)
+        running = held.running
+        if running is None or running.wish is None:
+            return ()
+        for step in tuple(live.steps(running.wish, held.wish)):
+            await self._take(held, running, step)
+        await self._faults.strike("hypervisor.update.end")
+        return await self.pending(vm)
+
+    async def _take(self, held: Held, running: Running, step: live.Step) -> None:
+        pace, chance = self._world.pace, self._clock.chance
+        assert running.wish
+        if step.unplug:
+            if step.key not in running.letting_go and chance.random() >= pace.holding_share:
+                running.letting_go |= {step.key}
+                going = self.host.guest_lets_go(held.wish.vm, running, step.key, step.result)
+                self._world.spawn(going, f"{held.wish.vm} lets go of {step.key}")
+            return
+        await self._clock.sleep(self._world.between(pace.plug))
+        if chance.random() < pace.refused_share:
+            raise HotplugRefused(f"{step.text}: the guest did not notice it", what=step.text)
+        missing = [d.path for d in step.result(running.wish).disks if not self._file_exists(d.path)]
+        if missing:
+            raise HotplugRefused(f"{step.text}: {missing[0]} is not there", what=step.text)
+        running.wish = step.result(running.wish)
+
+    async def pending(self, vm: VmId) -> tuple[Pending, ...]:
+        await self._call("pending")
+        held = self.host.domains.get(vm)
+        if held is None or held.running is None or held.running.wish is None:
+            return ()
+        return live.pending(held.running.wish, held.wish)
+
+    async def pause(self, vm: VmId) -> None:
+        await self._call("pause")
+        if self._held(vm).domain.state is DomainState.RUNNING:
+            self.host.pause(vm)
+
+    async def resume(self, vm: VmId) -> None:
+        await self._call("resume")
+        held = self._held(vm)
+        if held.domain.state is DomainState.PAUSED:
+            held.domain = replace(held.domain, state=DomainState.RUNNING)
+            self.host.tell(vm, "resumed")
+
+    async def save(self, vm: VmId) -> None:
+        await self._call("save", self._world.pace.save)
+        held = self.host.domains.get(vm)
+        if held and held.running and vm not in self.host.jobs:
+            self.host.save(vm)
+        await self._faults.strike("hypervisor.save.end")
+
+    async def discard(self, vm: VmId) -> None:
+        await self._call("discard")
+        if held := self.host.domains.get(vm):
+            held.memory, held.domain = None, replace(held.domain, saved=False)
+
+    async def resize(self, vm: VmId, volume: VolumeId, size_bytes: int) -> None:
+        await self._call("resize")
+        disk = next((d for d in self._held(vm).wish.disks if d.volume == volume), None)
+        if disk is None or not self.host.runs(vm):
+            raise HypervisorFailed(f"{volume} is no disk of {vm}, or it does not run", vm=vm)
+        self._grow_file(disk.path, size_bytes)
 
     async def start(self, vm: VmId) -> None:
         await self._call("start", self._world.pace.start)
@@ -286,7 +357,8 @@ class SimulatedHypervisor:
         running = held.running if held else None
         if held is None or running is None or self._clock.monotonic_s() - running.started_s < running.boot_s:
             return Guest()
-        addresses = tuple(nic.address or _foreign_address(nic.mac) for nic in held.wish.nics)
+        nics = (running.wish or held.wish).nics
+        addresses = tuple(nic.address or _foreign_address(nic.mac) for nic in nics)
         return Guest(up=True, hostname=held.wish.name, addresses=addresses)
 
     async def facts(self) -> Mapping[VmId, DomainFacts]:

@@ -9,7 +9,7 @@ Start here     World.add_host()
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -50,6 +50,10 @@ class Pace:
     )  # of guests to their memory, as a share of memory_bytes_s; below 0: idle
     migration_s_min: float = 0.4
     deaf_share: float = 0.0  # of guests that ignore a request to shut down
+    plug: tuple[float, float] = (0.02, 0.3)  # until a guest has noticed, or let go of, a device
+    refused_share: float = 0.0  # of changes that QEMU refuses or the guest ignores
+    holding_share: float = 0.0  # of requests to let go of a device that a guest ignores
+    save: tuple[float, float] = (0.1, 1.0)
 
 
 @dataclass
@@ -61,6 +65,8 @@ class Running:
     deaf: bool = False
     stopping: bool = False  # the guest is on its way down
     dirty_bytes_s: float = 0.0  # how fast the guest writes to its memory
+    wish: DomainWish | None = None  # the machine that it has now, which its definition may be ahead of
+    letting_go: frozenset[str] = frozenset()  # keys of devices
 
 
 @dataclass
@@ -70,6 +76,7 @@ class Held:
     wish: DomainWish
     domain: Domain
     running: Running | None = None
+    memory: Running | None = None  # on disk, with the guest in it
     drift: Drift | None = None  # what somebody else changed in its definition
     away: bool = False  # post-copy: what is here is memory that its target has yet to get
 
@@ -226,6 +233,14 @@ class SimulatedHost:
         held.domain = replace(held.domain, state=DomainState.PAUSED, lost=True, persistent=True)
         self.tell(vm, "lost")
 
+    def save(self, vm: VmId) -> None:
+        """Its memory goes to disk, and it ends."""
+        held = self.domains[vm]
+        held.memory = held.running
+        self._halt(vm, StopReason.ASKED)
+        if vm in self.domains:
+            held.domain = replace(held.domain, saved=True)
+
     def pause(self, vm: str) -> None:
         held = self.domains[VmId(vm)]
         held.domain = replace(held.domain, state=DomainState.PAUSED)
@@ -271,14 +286,28 @@ class SimulatedHost:
         deaf = world.clock.chance.random() < world.pace.deaf_share
         dirty_bytes_s = max(0.0, world.between(world.pace.writing)) * world.pace.memory_bytes_s
         boot_s = world.between(world.pace.guest_boot)
-        held.running = Running(world.clock.monotonic_s(), boot_s, deaf, dirty_bytes_s=dirty_bytes_s)
+        fresh = Running(world.clock.monotonic_s(), boot_s, deaf, dirty_bytes_s=dirty_bytes_s, wish=held.wish)
+        held.running, held.memory = held.memory or fresh, None
         begin_writing(self, held.wish)
-        held.domain = replace(held.domain, state=DomainState.RUNNING, reason=StopReason.NONE)
+        held.domain = replace(held.domain, state=DomainState.RUNNING, reason=StopReason.NONE, saved=False)
         self.starts += 1
         for disk in held.wish.disks:
             world.contents.write(disk.path)
         self.shows(vm).line.print(f"{held.wish.name} boots\r\n".encode())
         self.tell(vm, "started")
+
+    async def guest_lets_go(
+        self, vm: VmId, running: Running, key: str, result: Callable[[DomainWish], DomainWish]
+    ) -> None:
+        """The guest gives a device up, on whatever host it is by then."""
+        await self.world.clock.sleep(self.world.between(self.world.pace.plug))
+        running.letting_go -= {key}
+        assert running.wish
+        running.wish = result(running.wish)
+        for host in self.world.hosts.values():
+            held = host.domains.get(vm)
+            if held and held.running is running:
+                host.tell(vm, "device removed")
 
     async def guest_stops(self, vm: VmId, running: Running) -> None:
         """The guest shuts itself down, on whatever host it is by then."""

@@ -34,6 +34,7 @@ PLACES: Final = {  # place in the guest: (script in files/, permissions)
     "etc/dhcp": ("dhcp.sh", 0o755),
     "etc/agent": ("agent.sh", 0o755),
     "etc/power": ("power.sh", 0o755),
+    "etc/plugged": ("plugged.sh", 0o755),
     "sbin/shutdown": ("shutdown.sh", 0o755),
     "usr/sbin/chpasswd": ("chpasswd.sh", 0o755),
     "bin/count": ("count.sh", 0o755),
@@ -61,6 +62,7 @@ DIRECTORIES: Final = (
 )
 FIRST: Final = (  # modules that each start needs
     "virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "virtio-rng", "isofs", "button", "evdev", "virtio_balloon",
+    "virtio_mem",
 )  # fmt: skip
 THEN: Final = ("virtio_scsi", "ata_piix", "sd_mod", "sr_mod")  # only when the seed is on no virtio disk
 EPOCH: Final = 946684800  # 2000-01-01, Unix time: the date of everything, so that images can be compared

@@ -19,7 +19,9 @@ FAT_LBA: Final = 0x0E
 BOOT_CODE: Final = "/usr/lib/syslinux/mbr/mbr.bin"
 ARGUMENTS: Final = (  # each of them shortens the boot without KVM
     "console=ttyS0 quiet loglevel=3 mitigations=off tsc=reliable no_timer_check random.trust_cpu=on nokaslr "
-    "net.ifnames=0 panic=10"
+    "net.ifnames=0 panic=10 "
+    "memhp_default_state=online memory_hotplug.online_policy=auto-movable "  # what is plugged in is used
+    "swiotlb=512"  # 1 MiB; room for memory hotplug above 4 GiB makes Linux set 64 MiB aside
 )
 SYSLINUX: Final = f"""SERIAL 0 115200
 DEFAULT corral

@@ -28,6 +28,7 @@ class Services:
         self.desk = desk
         self.vms = VMs(desk)
         self.clones = Clones(desk, self.vms.addresses)
+        self.changes = self.vms.changes
         self.adoptions = Adoptions(desk)
         self.drifting = Drifting(desk)
         self.volumes = Volumes(desk)

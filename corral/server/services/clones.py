@@ -144,6 +144,7 @@ class Clones:
             restart=spec.restart,
             policy=spec.policy,
             profile=spec.profile,
+            migration_policy=spec.migration_policy,
             node=node,
         )
 

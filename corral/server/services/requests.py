@@ -66,11 +66,23 @@ class UpdateProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class UpdateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of PATCH /vms/{vm}; what is not given stays as it is. labels replaces all labels."""
 
+    name: str | UnsetType = UNSET
+    cpus: int | UnsetType = UNSET
+    memory: Size | UnsetType = UNSET
     labels: dict[str, str] | UnsetType = UNSET
     protected: bool | UnsetType = UNSET
     restart: RestartPolicy | UnsetType = UNSET
     stop_timeout_s: float | UnsetType = UNSET
     migration_policy: MigrationPolicy | UnsetType = UNSET
+
+
+class InsertMedium(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /vms/{vm}/insert: an image, or an existing volume."""
+
+    image: str = ""
+    volume: str = ""
+    pool: str = ""  # where the image's copy lives; empty: where the VM's first disk is
+    force: bool = False  # although the guest has locked the drive
 
 
 class SettleDrift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,6 +167,12 @@ class RestoreVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Body of POST /volumes/{volume}/restore."""
 
     name: str = ""  # empty: the one that it had
+
+
+class ResizeVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /volumes/{vol}/resize."""
+
+    size: Size
 
 
 class CreateImage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

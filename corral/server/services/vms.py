@@ -8,8 +8,9 @@ Next door      disks.py and nics.py make a new VM's volumes and ports
 Start here     VMs.create()
 """
 
+from typing import Any
+
 import msgspec
-from msgspec import UNSET
 
 from corral.clock import new_id
 from corral.errors import CorralError, Invalid, Protected
@@ -19,10 +20,11 @@ from corral.model.node import Node
 from corral.model.operation import Operation, Verb
 from corral.model.profile import VMProfileSpec
 from corral.model.resource import Resource
-from corral.model.vm import VM, Disk, DomainState, MigrationWish, Nic, VMPhase, VMSpec
+from corral.model.vm import VM, Disk, MigrationWish, Nic, VMSpec
 from corral.model.volume import Volume
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, Desk, check_labels, check_name
+from corral.server.services.changes import Changes
 from corral.server.services.cloudinit import check_cloud_init
 from corral.server.services.disks import new_volumes
 from corral.server.services.hardware import check_size, hardware_of, moves_live, warnings
@@ -39,35 +41,15 @@ from corral.server.services.nics import Addresses, new_ports
 from corral.server.services.profiles import choices_for
 from corral.server.services.requests import CreateVM, MigrateVM, UpdateVM
 from corral.server.services.snapshots import refuse_keeping_volumes, refuse_migration
+from corral.server.services.vm_states import Migrating as Migrating
+from corral.server.services.vm_states import NotRunning as NotRunning
+from corral.server.services.vm_states import StillHeld as StillHeld
+from corral.server.services.vm_states import VmGoing as VmGoing
+from corral.server.services.vm_states import runs
 from corral.store.interface import Put, Write
 
 CLEAN_UP = "corral.dev/vm"  # finalizer: domain, volumes and ports go first
 POLICIES = ("spread", "pack")
-
-
-class VmGoing(CorralError):
-    """The VM is being deleted."""
-
-    code = "vm.deleting"
-    status = 409
-
-    def __init__(self, vm: VM) -> None:
-        super().__init__(f"VM {vm.name} is being deleted", hint="Wait until it is gone.", vm=vm.id)
-
-
-class NotRunning(CorralError):
-    """Only a running VM can do this."""
-
-    code = "vm.not_running"
-    status = 409
-
-    def __init__(self, vm: VM) -> None:
-        super().__init__(
-            f"VM {vm.name} is {vm.status.phase}, not running",
-            hint=f"`corral vm start {vm.name}` starts it.",
-            vm=vm.id,
-            phase=vm.status.phase,
-        )
 
 
 class DiskMoves(CorralError):
@@ -114,19 +96,6 @@ class Drifted(CorralError):
         )
 
 
-class Migrating(CorralError):
-    """The VM is moving to another node."""
-
-    code = "vm.migrating"
-    status = 409
-    retryable = True
-
-    def __init__(self, vm: VM) -> None:
-        super().__init__(
-            f"VM {vm.name} is migrating", hint="Wait until it has arrived, or cancel the migration.", vm=vm.id
-        )
-
-
 class VMs:
     """Requests about VMs."""
 
@@ -134,12 +103,13 @@ class VMs:
         self.desk, self.mirror, self.clock = desk, desk.mirror, desk.clock
         self.addresses = Addresses(desk.mirror)
         self.figures: Figures = lambda vm: None  # the hub's, where there is one
+        self.changes = Changes(desk, self.addresses)
 
     async def create(self, ask: CreateVM, asking: Asking) -> Operation:
         return await self.desk.submit(asking, lambda: self._create(ask))
 
     async def update(self, vm: str, ask: UpdateVM, asking: Asking) -> Operation:
-        return await self.desk.submit(asking, lambda: self._update(self._here(vm), ask))
+        return await self.changes.update(vm, ask, asking)
 
     async def start(self, vm: str, asking: Asking) -> Operation:
         return await self.desk.submit(asking, lambda: self._start(self._here(vm)))
@@ -230,29 +200,16 @@ class VMs:
             node=NodeId(self.mirror.find(Node, ask.node).id) if ask.node else None,
         )
 
-    def _update(self, vm: VM, ask: UpdateVM) -> Change:
-        if ask.labels is not UNSET:
-            check_labels(ask.labels)
-        if ask.stop_timeout_s is not UNSET and not 0 <= ask.stop_timeout_s <= 3600:
-            raise Invalid("stop_timeout_s", ask.stop_timeout_s, "0 to 3600 seconds")
-        if ask.migration_policy is not UNSET:
-            check_policy(ask.migration_policy)
-        given = {
-            f: getattr(ask, f)
-            for f in ("protected", "restart", "stop_timeout_s", "migration_policy")
-            if getattr(ask, f) is not UNSET
-        }
-        labels = vm.labels if ask.labels is UNSET else ask.labels
-        return self._change(vm.having(labels=labels), Verb.UPDATE, done=True, **given)
-
     def _start(self, vm: VM) -> Change:
-        if vm.spec.running and _runs(vm):
+        if vm.spec.running and runs(vm):
             return self._change(vm, Verb.START, boot=vm.spec.boot)
-        return self._change(vm, Verb.START, boot=vm.spec.boot + 1, running=True)
+        return self._change(vm, Verb.START, boot=vm.spec.boot + 1, running=True, saved=False, **_unpaused(vm))
 
     def _stop(self, vm: VM, force: bool) -> Change:
         timeout_s = 0.0 if force else vm.spec.stop_timeout_s
-        change = self._change(vm, Verb.STOP, running=False, stop_timeout_s=timeout_s)
+        change = self._change(
+            vm, Verb.STOP, running=False, saved=False, stop_timeout_s=timeout_s, **_unpaused(vm)
+        )
         return msgspec.structs.replace(change, deadline_s=timeout_s + 120.0)
 
     def _restart(self, vm: VM, force: bool) -> Change:
@@ -264,11 +221,13 @@ class VMs:
             Verb.RESTART,
             boot=vm.spec.boot + 1,
             running=True,
+            saved=False,
             stop_timeout_s=0.0 if force else vm.spec.stop_timeout_s,
+            **_unpaused(vm),
         )
 
     def _migrate(self, vm: VM, ask: MigrateVM) -> Change:
-        if not (vm.spec.running and _runs(vm)):
+        if not (vm.spec.running and runs(vm)):
             raise NotRunning(vm)
         refuse_migration(vm, self.mirror)
         for disk in vm.spec.disks:
@@ -280,6 +239,8 @@ class VMs:
         if vm.report and vm.report.drift:
             raise Drifted(vm)
         target = self.mirror.find(Node, ask.target) if ask.target else None
+        if vm.spec.leaving:
+            raise StillHeld(vm)
         if target and target.id == vm.status.node:
             raise Invalid("target", ask.target, "another node than the VM's own")
         if target and vm.spec.node not in (None, target.id):
@@ -329,9 +290,6 @@ class VMs:
         )
 
 
-def _runs(vm: VM) -> bool:
-    """Whether its node says that it runs. A VM on a silent node is not known to."""
-    report = vm.report
-    return (
-        vm.status.phase is not VMPhase.UNKNOWN and report is not None and report.state is DomainState.RUNNING
-    )
+def _unpaused(vm: VM) -> dict[str, Any]:
+    """Fields of its spec: it stands still no more."""
+    return {"paused": False, "turn": vm.spec.turn + 1} if vm.spec.paused else {}

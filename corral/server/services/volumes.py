@@ -25,9 +25,17 @@ from corral.model.volume import Trash, Volume, VolumePhase, VolumeSource
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, check_name
 from corral.server.services.disks import plan_volume, the_pool, users_of
-from corral.server.services.requests import CloneVolume, CreateVolume, MoveVolume, RestoreVolume, UpdateLabels
+from corral.server.services.requests import (
+    CloneVolume,
+    CreateVolume,
+    MoveVolume,
+    ResizeVolume,
+    RestoreVolume,
+    UpdateLabels,
+)
+from corral.server.services.resizing import plan_resize
 from corral.server.services.things import Things
-from corral.server.services.vms import Migrating, VmGoing
+from corral.server.services.vm_states import Migrating, VmGoing
 from corral.store.interface import Put
 from corral.store.mirror import Mirror
 
@@ -104,6 +112,14 @@ class Volumes(Things):
     async def clone(self, volume: str, ask: CloneVolume, asking: Asking) -> Operation:
         """Make a new volume that begins as a copy of this one."""
         return await self.desk.submit(asking, lambda: self._clone(self.mirror.find(Volume, volume), ask))
+
+    async def resize(self, volume: str, ask: ResizeVolume, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._resize(self.mirror.find(Volume, volume), ask))
+
+    def _resize(self, volume: Volume, ask: ResizeVolume) -> Change:
+        if volume.moves:
+            raise VolumeMoves(volume)
+        return plan_resize(volume, ask, self.mirror)
 
     async def update(self, volume: str, ask: UpdateLabels, asking: Asking) -> Operation:
         return await self.desk.submit(

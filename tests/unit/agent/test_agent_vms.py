@@ -441,7 +441,7 @@ async def test_a_vm_that_nobody_assigned_is_told_and_left_alone(rig: Rig) -> Non
     await rig.until(lambda: (r := rig.one.server.vm()) and r.state == "running" and r.role == "")
     rig.one.server.assign(POOL, LAN, VOLUME, WEB)
     await rig.until(lambda: rig.one.memory.notes.get(VM))
-    assert rig.one.memory.notes[VM] == LocalVm(boot=1, ran=True)
+    assert rig.one.memory.notes[VM] == LocalVm(boot=1, ran=True, applied=1)
     assert rig.one.host.starts == 1, "what runs is adopted, not restarted"
 
 

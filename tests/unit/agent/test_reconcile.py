@@ -9,18 +9,24 @@ from corral.agent.reconcile import (
     Conclude,
     Define,
     Destroy,
+    Discard,
     Forget,
     Ground,
     LookAtGround,
+    LookAtPending,
     Migrate,
+    Pause,
     Prepare,
     Remember,
     Rest,
+    Resume,
+    Save,
     Seen,
     Shutdown,
     Start,
     Step,
     Undefine,
+    Update,
     Wait,
     plan,
 )
@@ -28,7 +34,7 @@ from corral.hypervisor.interface import Domain
 from corral.model.ids import NodeId, VmId
 from corral.model.link import MigrateAssignment, VmAssignment, VmRole
 from corral.model.resource import Trouble
-from corral.model.vm import DomainState, MigrationReport, RestartPolicy, StopReason
+from corral.model.vm import DomainState, MigrationReport, Pending, RestartPolicy, StopReason
 
 VM = VmId("vm-1")
 WEB = VmAssignment(vm=VM, name="web", role=VmRole.OWNER, generation=2, boot=3, stop_timeout_s=90)
@@ -49,12 +55,21 @@ OFF = replace(RUNS, state=DomainState.STOPPED)
 COMING = replace(RUNS, state=DomainState.INCOMING, persistent=False)
 READY = Ground("/seed.iso")
 NOT_READY = Ground("/seed.iso", missing="volumes")
-RAN = LocalVm(boot=3, ran=True, started_at=5.0)
+RAN = LocalVm(boot=3, ran=True, started_at=5.0, applied=2)
 AWAY = replace(RAN, sent_away="w1")
 WAITING = LocalVm(boot=3, prepared="w1")
-NEW = LocalVm(boot=3, started_at=10.0)
+NEW = LocalVm(boot=3, started_at=10.0, applied=2)
 TROUBLE = Trouble(code="migration.failed", message="lost the target")
 DONE = MigrationReport(wish="w1", state="done", progress=1.0)
+BEHIND = replace(RAN, applied=1)
+HOLDS = replace(RAN, waits=True)
+HELD = Pending(what="disk", key="d", text="the guest has not let go", guest=True)
+LATER = Pending(what="cpus", text="8 vCPUs")
+FORCED = replace(WEB, forced=True)
+STILL = replace(WEB, paused=True, turn=1)
+GO_ON = replace(WEB, turn=2)
+SUSPEND = replace(STOP, saved=True)
+SAVED = replace(OFF, reason=StopReason.DESTROYED, saved=True)
 FAILED = MigrationReport(wish="w1", state="failed", trouble=TROUBLE)
 CANCELLED = MigrationReport(wish="w1", state="cancelled")
 
@@ -82,11 +97,12 @@ STEPS: list[tuple[str, VmAssignment, Seen, Step]] = [
         Start(NEW),
     ),
     ("runs, which was not noted yet: note", WEB, Seen(domain=RUNS, note=LocalVm(boot=3)), Remember(LocalVm(boot=3, ran=True))),
-    ("runs, nothing is known of it: adopt", WEB, Seen(domain=RUNS), Remember(LocalVm(boot=3, ran=True))),
-    ("runs as wanted: rest", WEB, Seen(domain=RUNS, note=RAN), Rest()),
+    ("runs, nothing is known of it: adopt", WEB, Seen(domain=RUNS), Remember(LocalVm(boot=3, ran=True, applied=2))),
+    ("runs as wanted: rest", WEB, Seen(domain=RUNS, note=RAN, pending=()), Rest()),
+    ("runs, and it is not known what it lacks: look", WEB, Seen(domain=RUNS, note=RAN), LookAtPending()),
     ("runs with an older definition: see the ground", WEB, Seen(domain=OLD, note=RAN), LookAtGround()),
     ("runs with an older definition: define", WEB, Seen(domain=OLD, note=RAN, ground=READY), Define()),
-    ("paused on the host: leave it", WEB, Seen(domain=PAUSED, note=RAN), Rest()),
+    ("paused on the host: leave it", WEB, Seen(domain=PAUSED, note=RAN, pending=()), Rest()),
     ("still arriving: leave it", WEB, Seen(domain=COMING, note=RAN), Rest("receiving")),
     # stopping
     ("stop: note first", STOP, Seen(domain=RUNS, note=RAN), Remember(stopped(StopReason.ASKED))),
@@ -144,7 +160,7 @@ STEPS: list[tuple[str, VmAssignment, Seen, Step]] = [
     ("owner again, VM is here: forget that it was sent", WEB, Seen(domain=RUNS, note=AWAY), Remember(RAN)),
     ("owner again, VM crashed here: forget that it was sent", WEB, Seen(domain=OFF, note=AWAY), Remember(RAN)),
     ("owner again, but it did leave: never start it", WEB, Seen(note=AWAY), Rest("migrated away")),
-    ("owner again, did leave, a start is asked: start", WEB, Seen(note=replace(AWAY, boot=2)), Remember(LocalVm(boot=2, started_at=5.0))),
+    ("owner again, did leave, a start is asked: start", WEB, Seen(note=replace(AWAY, boot=2)), Remember(LocalVm(boot=2, started_at=5.0, applied=2))),
     # target
     ("target: note the wish", TARGET, Seen(), Remember(WAITING)),
     ("target, held it once: note anew", TARGET, Seen(note=AWAY), Remember(WAITING)),
@@ -157,7 +173,33 @@ STEPS: list[tuple[str, VmAssignment, Seen, Step]] = [
     ("target, arrived: note", TARGET, Seen(domain=RUNS, note=WAITING), Remember(replace(WAITING, ran=True, started_at=10.0))),
     ("target, arrived and noted: rest", TARGET, Seen(domain=RUNS, note=replace(WAITING, ran=True)), Rest()),
     ("target, arrived, then crashed: not started", TARGET, Seen(domain=OFF, note=replace(WAITING, ran=True)), Rest()),
-    ("target owns it now: rest, no second boot", WEB, Seen(domain=RUNS, note=replace(WAITING, ran=True)), Rest()),
+    ("target owns it now: bring it up to date, no second boot", WEB, Seen(domain=RUNS, note=replace(WAITING, ran=True)), Update(replace(WAITING, ran=True, applied=2))),
+    # changes while it runs
+    ("defined anew: change the running domain", WEB, Seen(domain=RUNS, note=BEHIND), Update(RAN)),
+    ("defined anew, force: change it with force", FORCED, Seen(domain=RUNS, note=BEHIND), Update(RAN, force=True)),
+    ("it comes with the next start: rest", WEB, Seen(domain=RUNS, note=RAN, pending=(LATER,)), Rest()),
+    ("the guest does not let go: ask again in a while", WEB, Seen(domain=RUNS, note=HOLDS, pending=(HELD,)), Wait(3.0, "waiting for the guest")),
+    ("asked a while ago: ask again", WEB, Seen(domain=RUNS, note=HOLDS), Update(HOLDS)),
+    ("the guest does not let go, no force: never lose power", WEB, Seen(domain=RUNS, note=HOLDS, pending=(HELD,), asking_s=900.0), Wait(3.0, "waiting for the guest")),
+    ("force, but the guest has time yet: wait", FORCED, Seen(domain=RUNS, note=HOLDS, pending=(HELD,), asking_s=19.0), Wait(3.0, "waiting for the guest")),
+    ("force, time is over: note first", FORCED, Seen(domain=RUNS, note=HOLDS, pending=(HELD,), asking_s=20.0), Remember(replace(HOLDS, stopped=StopReason.ASKED))),
+    ("force, time is over: pull the plug", FORCED, Seen(domain=RUNS, note=replace(HOLDS, stopped=StopReason.ASKED), pending=(HELD,), asking_s=20.0), Destroy()),
+    ("force, the plug was pulled: start again", FORCED, Seen(domain=OFF, note=replace(HOLDS, stopped=StopReason.ASKED), ground=READY), Start(NEW)),
+    ("stop goes before a change", STOP, Seen(domain=RUNS, note=BEHIND), Remember(replace(BEHIND, stopped=StopReason.ASKED))),
+    # pause, suspend, rename
+    ("pause: pause", STILL, Seen(domain=RUNS, note=RAN), Pause(replace(RAN, turn=1))),
+    ("paused as asked: rest", STILL, Seen(domain=PAUSED, note=replace(RAN, turn=1), pending=()), Rest()),
+    ("paused as asked, then resumed on the host: leave it", STILL, Seen(domain=RUNS, note=replace(RAN, turn=1), pending=()), Rest()),
+    ("resume: resume", GO_ON, Seen(domain=PAUSED, note=replace(RAN, turn=1)), Resume(replace(RAN, turn=2))),
+    ("stop while paused: first let it hear", replace(GO_ON, running=False), Seen(domain=PAUSED, note=replace(RAN, turn=1)), Resume(replace(RAN, turn=2))),
+    ("suspend: note first", SUSPEND, Seen(domain=RUNS, note=RAN), Remember(stopped(StopReason.ASKED))),
+    ("suspend: write the memory", SUSPEND, Seen(domain=RUNS, note=stopped(StopReason.ASKED)), Save()),
+    ("suspend, being written: look again", SUSPEND, Seen(domain=RUNS, note=stopped(StopReason.ASKED), saving=True), Wait(1.0, "suspending to disk")),
+    ("suspended: rest", SUSPEND, Seen(domain=SAVED, note=stopped(StopReason.ASKED)), Rest()),
+    ("suspended, then a plain stop: forget the memory", STOP, Seen(domain=SAVED, note=stopped(StopReason.ASKED)), Discard()),
+    ("suspended, then a start: it goes on as it was then", WEB, Seen(domain=SAVED, note=stopped(StopReason.ASKED), ground=READY), Start(replace(NEW, applied=0))),
+    ("renamed while it ran, stopped now: define", STOP, Seen(domain=replace(OFF, name="old"), note=stopped(StopReason.ASKED), ground=READY), Define()),
+    ("its name is taken by another domain: rest", STOP, Seen(domain=replace(OFF, name="web-vm-1"), note=stopped(StopReason.ASKED)), Rest()),
     ("target owns it now and it never arrived: define", WEB, Seen(note=WAITING, ground=READY), Define()),
     # nobody
     ("nobody's and running: end it", NOBODY, Seen(domain=RUNS, note=RAN), Destroy()),

@@ -122,7 +122,7 @@ async def test_of_two_writers_with_one_etag_one_is_told(rig: Rig) -> None:
     await rig.vm(running=False)
     await rig.clock.sleep(1)
     seen = msgspec.structs.replace(ASKING, if_match=rig.mirror.find(VM, "web").revision)
-    updates = (rig.services.vms.update("web", UpdateVM(labels={"n": n}), seen) for n in "ab")
+    updates = (rig.services.changes.update("web", UpdateVM(labels={"n": n}), seen) for n in "ab")
     results = await asyncio.gather(*updates, return_exceptions=True)
     assert sorted(type(r).__name__ for r in results) == ["Operation", "PreconditionFailed"]
     assert PreconditionFailed.status == 412
@@ -134,7 +134,7 @@ async def test_a_protected_vm_refuses_to_be_deleted(rig: Rig) -> None:
     await rig.vm(protected=True)
     with pytest.raises(Protected):
         await rig.services.vms.delete("web", ASKING)
-    await rig.services.vms.update("web", UpdateVM(protected=False), ASKING)
+    await rig.services.changes.update("web", UpdateVM(protected=False), ASKING)
     await rig.services.vms.delete("web", ASKING)
 
 

@@ -34,6 +34,7 @@ umount /mnt 2>/dev/null
 
 . /etc/seed
 /etc/power &
+uevent /etc/plugged &
 /etc/agent &
 /etc/network &
 dropbear -R -E 2>/run/dropbear.log

@@ -18,7 +18,9 @@ from corral.server.services.disks import ImageNotReady
 from corral.server.services.explaining import Explanation, explain
 from corral.server.services.migration import MigrationPrevented, Preflight
 from corral.server.services.requests import CreateVM, MigrateVM, UpdateVM
-from corral.server.services.vms import BoundToNode, NotRunning, VmGoing
+from corral.server.services.room import NoRoomToGrow
+from corral.server.services.vm_states import Migrating, NotRunning, VmGoing
+from corral.server.services.vms import BoundToNode
 
 FORCE = Parameter(name="force", type="boolean", text="Do not wait for the guest to shut down.")
 TO = Parameter(name="to", text="Only for this node.", example="node2")
@@ -26,6 +28,7 @@ ERASE = Parameter(
     name="erase", type="boolean", text="Delete also files of an adopted VM that were there before Corral."
 )
 KEEP = Parameter(name="keep_volumes", type="boolean", text="Leave its volumes behind.")
+UPDATES = {"protect it": {"protected": True}, "more of both": {"cpus": 4, "memory": "8GiB"}}
 EXAMPLES = {
     "from an image": {
         "name": "web-1",
@@ -67,13 +70,17 @@ async def create_vm(request: ApiRequest) -> Answer:
     return accepted(await api_of(request).services.vms.create(ask, asking), asking)
 
 
-@patch("/vms/{vm:str}", **about("VMs", body=UpdateVM, examples={"protect it": {"protected": True}}, answers=Operation,
+@patch("/vms/{vm:str}", **about("VMs", body=UpdateVM, examples=UPDATES, answers=Operation,
                                 status=202, parameters=CHANGING_ONE,
-                                errors=(Invalid, NotFound, PreconditionFailed, VmGoing)))  # fmt: skip
+                                errors=(Invalid, NotFound, PreconditionFailed, VmGoing, Migrating, NameTaken, NoRoomToGrow)))  # fmt: skip
 async def update_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
-    """Change a VM's labels, protection, restart policy or stop timeout."""
+    """Change a VM's vCPUs, memory, name, labels, protection, restart policy or stop timeout.
+
+    vCPUs and memory of a running VM change at once, as far as it was started with room for that; the rest is
+    pending until it is stopped and started (`status.reports.*.pending`).
+    """
     ask, asking, _ = await hear(request, UpdateVM)
-    return accepted(await api_of(request).services.vms.update(vm, ask, asking), asking)
+    return accepted(await api_of(request).services.changes.update(vm, ask, asking), asking)
 
 
 @delete("/vms/{vm:str}", status_code=202, **about("VMs", answers=Operation, status=202,

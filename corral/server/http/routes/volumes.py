@@ -12,7 +12,15 @@ from corral.server.http.api import api_of
 from corral.server.http.changing import Nothing, accepted, hear
 from corral.server.http.queries import ApiRequest
 from corral.server.http.reading import reading
-from corral.server.services.requests import CloneVolume, CreateVolume, MoveVolume, RestoreVolume, UpdateLabels
+from corral.server.services.requests import (
+    CloneVolume,
+    CreateVolume,
+    MoveVolume,
+    ResizeVolume,
+    RestoreVolume,
+    UpdateLabels,
+)
+from corral.server.services.vm_states import Migrating
 from corral.server.services.volumes import NotInTrash, VolumeChanging, VolumeMoves, VolumeNotReady
 
 EXAMPLES = {
@@ -47,6 +55,15 @@ async def clone_volume(request: ApiRequest, vol: FromPath[str]) -> Answer:
     """
     ask, asking, _ = await hear(request, CloneVolume)
     return accepted(await api_of(request).services.volumes.clone(vol, ask, asking), asking)
+
+
+@post("/volumes/{vol:str}/resize", status_code=202, **about(
+    "Volumes", body=ResizeVolume, examples={"to 40 GiB": {"size": "40GiB"}}, answers=Operation, status=202,
+    parameters=CHANGING_ONE, errors=(Invalid, NotFound, PreconditionFailed, Migrating)))  # fmt: skip
+async def resize_volume(request: ApiRequest, vol: FromPath[str]) -> Answer:
+    """Make a volume larger. The guest of a running VM sees it at once; its file system is its own affair."""
+    ask, asking, _ = await hear(request, ResizeVolume)
+    return accepted(await api_of(request).services.volumes.resize(vol, ask, asking), asking)
 
 
 @patch("/volumes/{vol:str}", **about("Volumes", body=UpdateLabels, examples={"label it": {"labels": {"env": "prod"}}},
@@ -100,4 +117,7 @@ ROUTES = [
     update_volume,
     delete_volume,
     restore_volume,
+    resize_volume,
+    update_volume,
+    delete_volume,
 ]
