@@ -105,11 +105,21 @@ def _start(op: Operation, vm: VM) -> Verdict:
             return _create_stopped(vm)
         return CANCELLED if op.spec.cancel else _superseded("it was asked to stop")
     report = vm.report
-    if vm.status.phase in (VMPhase.RUNNING, VMPhase.MIGRATING) and report and report.boot >= op.spec.boot:
+    if _is_up(vm) and report and report.boot >= op.spec.boot:
         return DONE
     if vm.status.phase is VMPhase.STOPPED and report and report.boot >= op.spec.boot:
         return Verdict(state=OperationState.FAILED, step="start", error=vm.status.trouble)
     return _on_the_way(vm)
+
+
+def _is_up(vm: VM) -> bool:
+    """Whether it runs as it is wanted to: one that shall stand still is up when it does."""
+    up = (
+        (VMPhase.RUNNING, VMPhase.MIGRATING, VMPhase.PAUSED)
+        if vm.spec.paused
+        else (VMPhase.RUNNING, VMPhase.MIGRATING)
+    )
+    return vm.status.phase in up
 
 
 def _create_stopped(vm: VM) -> Verdict:
@@ -215,7 +225,7 @@ def _revert(op: Operation, vm: VM) -> Verdict:
         return Verdict(step="put the disks back", progress=0.2, waiting_for=_in_the_way(vm))
     if last.state != "done":
         return Verdict(state=OperationState.FAILED, error=last.trouble)
-    if not vm.spec.running or vm.status.phase in (VMPhase.RUNNING, VMPhase.MIGRATING):
+    if not vm.spec.running or _is_up(vm):
         return DONE
     return Verdict(step="start", progress=0.8, waiting_for=_in_the_way(vm))
 
@@ -242,6 +252,8 @@ def _update(op: Operation, vm: VM) -> Verdict:
         return Verdict(step="take it back", progress=0.8)
     if waiting := [p.text for p in report.pending if p.guest]:
         return Verdict(step="wait for the guest", progress=0.7, waiting_for=waiting[0])
+    if any(entry.generation == op.spec.generation for entry in vm.spec.leaving):
+        return Verdict(step="let go", progress=0.9)  # what it had is about to be free for others
     later = "; ".join(p.text for p in report.pending)
     result: dict[str, str | int | float] = {"pending": later} if later else {}
     return Verdict(state=OperationState.SUCCEEDED, progress=1.0, result=result)

@@ -2,13 +2,15 @@
 
 import json
 import subprocess
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from corral.errors import CorralError
-from corral.model.vm import VM, VMPhase
+from corral.model.vm import VM, VMPhase, device_key
 from tests.lab.test_lab_life import shell
 from tests.lab.world import World
 
@@ -149,3 +151,33 @@ def test_renamed_while_it_runs_and_its_domain_when_it_stops(world: World, plug: 
     world.until("and the old one again", lambda: NAME in world.domains(node))
     world.wait(world.client.vms.start(NAME))
     world.guest_up(NAME)
+
+
+def test_domain_and_spec_agree_after_changes_at_random(world: World, plug: VM) -> None:
+    """A short one of tests/sim/test_hotplug.py, on a real guest."""
+    chance, vms = Random(7), world.client.vms
+    for _ in range(15):
+        spec = world.vm(NAME).spec
+        match chance.choice(("disk", "nic", "size")):
+            case "disk" if len(spec.disks) > 1 and chance.random() < 0.5:
+                operation = vms.detach_disk(NAME, spec.disks[-1].volume)
+            case "disk":
+                operation = vms.attach_disk(NAME, size="16MiB", pool="shared")
+            case "nic" if len(spec.nics) > 1 and chance.random() < 0.5:
+                operation = vms.detach_nic(NAME, spec.nics[-1].mac)
+            case "nic":
+                operation = vms.attach_nic(NAME, network="default")
+            case _:
+                operation = vms.update(NAME, memory=f"{chance.randrange(128, 512, 64)}MiB")
+        world.ended(operation, 60)
+    vm = world.vm(NAME)
+    assert [p for p in vm.report.pending if p.what in ("disk", "nic", "memory")] == []  # type: ignore[union-attr]
+    live = ET.fromstring(live_xml(world))
+    macs = {mac.get("address") for mac in live.iterfind("devices/interface/mac")}
+    assert macs == {nic.mac for nic in vm.spec.nics}
+    serials = {serial.text for serial in live.iterfind("devices/disk/serial")}
+    assert serials == {device_key(disk.volume) for disk in vm.spec.disks}
+    guest_sees(world, "ip link | grep -c ether", str(len(vm.spec.nics)))
+    for disk in vm.spec.disks[1:]:
+        world.wait(vms.detach_disk(NAME, disk.volume))
+        world.wait(world.client.volumes.delete(disk.volume))

@@ -24,8 +24,10 @@ from corral.errors import CorralError
 from corral.hypervisor.libvirt.identity import domain_uuid
 from corral.hypervisor.simulated import Pace, SimulatedHost, SimulatedHypervisor, World
 from corral.hypervisor.simulated.foreign import add_foreign, foreign_report
+from corral.hypervisor.simulated.world import Held
 from corral.model.ids import NodeId
 from corral.model.image import Image, ImagePhase, ImageStatus
+from corral.model.link import DiskAssignment
 from corral.model.network import Network, NetworkSpec, Subnet
 from corral.model.node import Node
 from corral.model.operation import Operation
@@ -34,7 +36,7 @@ from corral.model.port import Port
 from corral.model.resource import Resource
 from corral.model.snapshot import Snapshot, SnapshotPhase
 from corral.model.units import GiB, MiB
-from corral.model.vm import VM, DomainState, StopReason, VMPhase
+from corral.model.vm import VM, DomainState, StopReason, VMPhase, device_key
 from corral.model.volume import Volume
 from corral.network.simulated import SimulatedNetworking
 from corral.server.assignments import assignment
@@ -100,7 +102,9 @@ class SimNode:
         storage = SimulatedStorage(self.files, self.sim.shared, self.clock, faults=self.faults)
         self.agent = Agent(
             self.id,
-            hypervisor=SimulatedHypervisor(self.host, faults=self.faults, file_exists=storage.exists),
+            hypervisor=SimulatedHypervisor(
+                self.host, faults=self.faults, file_exists=storage.exists, grow_file=storage.grow
+            ),
             storage=storage,
             networking=self.networking,
             link=self.link,
@@ -141,7 +145,10 @@ class Sim:
             faults.late_message,
             struck=self.struck,
         )
-        self.world = World(self.clock, Pace(deaf_share=0.1, memory_bytes_s=GiB, writing=(-2.0, 1.5)))
+        pace = Pace(
+            deaf_share=0.1, refused_share=0.1, holding_share=0.3, memory_bytes_s=GiB, writing=(-2.0, 1.5)
+        )
+        self.world = World(self.clock, pace)
         self.world.contents.on_revert = self._reverted
         self.shared = SharedFiles()
         self.shared.pools["/shared"] = None
@@ -294,6 +301,8 @@ class Sim:
                 self.violate(what)
             for vm, hosts in self.world.running_twice().items():
                 self.violate(f"{vm} runs on {' and '.join(hosts)}")
+            for volume, vms in self._written_twice().items():
+                self.violate(f"{volume} is a disk of {' and '.join(vms)}, which run")
             self._guard_disks()
             await self.clock.sleep(0.02)
 
@@ -302,9 +311,19 @@ class Sim:
         for node in self.nodes:
             for vm, held in node.host.domains.items():
                 if node.host.runs(vm):
-                    for disk in held.wish.disks:
+                    for disk in _open_disks(held):
                         if disk.path not in self.shared.sizes and disk.path not in node.files.sizes:
                             self.violate(f"{vm} runs on {node.name} without its disk {disk.path}")
+
+    def _written_twice(self) -> dict[str, list[str]]:
+        """VMs by volume, of volumes that more than one running guest has."""
+        users: dict[str, set[str]] = {}
+        for node in self.nodes:
+            for vm, held in node.host.domains.items():
+                if held.running:
+                    for disk in _open_disks(held):
+                        users.setdefault(disk.volume, set()).add(vm)
+        return {volume: sorted(vms) for volume, vms in users.items() if len(vms) > 1}
 
     # ---- a history
 
@@ -444,11 +463,37 @@ class Sim:
             return []
         wanted = own if vm.spec.running else []
         phase = VMPhase.RUNNING if vm.spec.running else VMPhase.STOPPED
+        if vm.spec.running and vm.spec.paused:
+            phase = VMPhase.PAUSED
+        elif not vm.spec.running and vm.spec.saved and vm.report and vm.report.saved:
+            phase = VMPhase.SUSPENDED
         if running != wanted or vm.status.phase is not phase:
             return [
                 f"{vm.name} runs on {running}, wanted {wanted}, is {vm.status.phase}: {vm.status.trouble}"
             ]
-        return []
+        return self._unlike_its_spec(vm)
+
+    def _unlike_its_spec(self, vm: VM) -> list[str]:
+        """The running machine has what the spec says, but for what is shown as pending."""
+        left = [
+            f"{vm.name}: {e.key} has not left" for e in vm.spec.leaving if not (vm.report and vm.report.saved)
+        ]
+        left += [f"{vm.name}: the change of {vm.spec.undo.operation} is open"] if vm.spec.undo else []
+        held = next((n.host.domains[vm.id] for n in self.nodes if n.host.runs(vm.id)), None)
+        live, report = (held.running.wish if held and held.running else None), vm.report
+        if live is None or report is None:
+            return left
+        later = {(p.what, p.key) for p in report.pending}
+        wanted = {("disk", device_key(d.volume)) for d in vm.spec.disks} | {
+            ("nic", n.mac) for n in vm.spec.nics
+        }
+        has = {("disk", device_key(d.volume)) for d in live.disks} | {("nic", n.mac) for n in live.nics}
+        left += [f"{vm.name}: {what} {key} is not as wanted" for what, key in sorted((wanted ^ has) - later)]
+        if live.cpus != vm.spec.cpus and ("cpus", "") not in later:
+            left.append(f"{vm.name} has {live.cpus} vCPUs")
+        if live.memory_bytes != vm.spec.memory_bytes and ("memory", "") not in later:
+            left.append(f"{vm.name} has {live.memory_bytes} bytes of memory")
+        return left
 
     def _unsettled_networks(self) -> list[str]:
         """Each node serves just what it is assigned; addresses and forwards are those of VMs that are there."""
@@ -546,6 +591,12 @@ class Sim:
         for id in self.users.promised:
             if not isinstance(self.watch.last.get(id), Operation):
                 self.violate(f"{id} was acknowledged and is gone")
+
+
+def _open_disks(held: Held) -> tuple[DiskAssignment, ...]:
+    """Of a running machine, which its definition may be ahead of."""
+    wish = held.running.wish if held.running else None
+    return (wish or held.wish).disks
 
 
 def _seen(change: Change) -> str:

@@ -30,14 +30,17 @@ from corral.server.services.requests import (
     CreateSnapshot,
     CreateVM,
     CreateVolume,
+    InsertMedium,
     MigrateVM,
     MoveVolume,
     NewDisk,
     NewNic,
+    ResizeVolume,
     RestoreVolume,
     SetAddress,
     UpdateNetwork,
     UpdateNode,
+    UpdateVM,
 )
 from tests.sim.loop import SimClock
 from tests.sim.process import Process
@@ -139,6 +142,7 @@ class Users:
         )
         guarded = UpdateNetwork(anti_spoofing=self.chance.random() < 0.5)
         forward = AddForward(port=self.chance.choice((8080, 8081)), vm=vm)
+        sizes = self.chance.choice(("256MiB", "512MiB", "1GiB"))
         snapshot = CreateSnapshot(name=self.chance.choice("abc"), memory=self.chance.random() < 0.3)
         twin = CloneVM(name=self.chance.choice(NAMES), full=self.chance.random() < 0.3)
         old = self.chance.choice(OLD)
@@ -156,6 +160,18 @@ class Users:
             (f"migrate {vm}", lambda c, a: c.services.vms.migrate(vm, MigrateVM(), a)),
             (f"migrate {vm}", lambda c, a: c.services.vms.migrate(vm, MigrateVM(), a)),
             (f"start {vm}", lambda c, a: c.services.vms.start(vm, a)),
+            (f"set {vm}", lambda c, a: c.services.vms.update(vm, UpdateVM(cpus=1 + int(pick * 4), memory=sizes), a)),
+            (f"attach-disk {vm}", lambda c, a: c.services.changes.attach_disk(vm, NewDisk(size="1GiB", pool="shared"), a)),
+            (f"attach-volume {vm}", lambda c, a: c.services.changes.attach_disk(vm, NewDisk(volume=volume), a)),
+            (f"detach-disk {vm}", lambda c, a: c.services.changes.detach_disk(vm, _last_volume(c, vm), a, force=force)),
+            (f"attach-nic {vm}", lambda c, a: c.services.changes.attach_nic(vm, NewNic(network="lan"), a)),
+            (f"detach-nic {vm}", lambda c, a: c.services.changes.detach_nic(vm, _last_mac(c, vm), a, force=force)),
+            (f"insert {vm}", lambda c, a: c.services.changes.insert(vm, InsertMedium(image="image"), a)),
+            (f"eject {vm}", lambda c, a: c.services.changes.eject(vm, a)),
+            (f"resize {vm}", lambda c, a: c.services.volumes.resize(f"{vm}-0", ResizeVolume(size=f"{2 + int(pick * 9)}GiB"), a)),
+            (f"pause {vm}", lambda c, a: c.services.changes.pause(vm, a)),
+            (f"resume {vm}", lambda c, a: c.services.changes.resume(vm, a)),
+            (f"suspend {vm}", lambda c, a: c.services.changes.suspend(vm, a)),
             (f"stop {vm}", lambda c, a: c.services.vms.stop(vm, a, force=force)),
             (f"restart {vm}", lambda c, a: c.services.vms.restart(vm, a, force=force)),
             (f"delete {vm}", lambda c, a: c.services.vms.delete(vm, a)),
@@ -186,6 +202,18 @@ class Users:
 def _one_running(core: ServerCore, pick: float) -> str:
     running = core.mirror.select(Operation, "phase", "running")
     return running[int(pick * len(running))].id if running else "op-none"
+
+
+def _last_volume(core: ServerCore, name: str) -> str:
+    vm = core.mirror.named(VM, name)
+    disks = vm.spec.disks[1:] if isinstance(vm, VM) else ()
+    return disks[-1].volume if disks else "vol-none"
+
+
+def _last_mac(core: ServerCore, name: str) -> str:
+    vm = core.mirror.named(VM, name)
+    nics = vm.spec.nics[1:] if isinstance(vm, VM) else ()
+    return nics[-1].mac if nics else "none"
 
 
 def _one_snapshot(core: ServerCore, pick: float) -> str:

@@ -54,6 +54,8 @@ def sees_cpus(domain: libvirt.virDomain, count: int) -> bool | None:
         told = domain.guestVcpus()
     except libvirt.libvirtError:
         return None
+    if not told:  # the binding gives None when the agent was interrupted
+        return None
     online = cpus_of(str(told.get("online", "")))
     idle = cpus_of(str(told.get("vcpus", ""))) - online
     if len(online) < count and idle:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from corral.hypervisor.interface import DiskPlace, HypervisorFailed
+from corral.hypervisor.interface import DiskPlace, DomainWish, HypervisorFailed
 from corral.hypervisor.simulated.world import Held, SimulatedHost
 from corral.model.ids import VmId
 
@@ -58,8 +58,14 @@ def pivot(host: SimulatedHost, held: Held, path: str, now_s: float) -> None:
     contents.at(copy.to_path).now = contents.at(path).now
     if host.disks is not None:
         host.disks.write(copy.to_path, host.disks.stamp(path))
-    disks = tuple(replace(d, path=copy.to_path) if d.path == path else d for d in held.wish.disks)
-    held.wish = replace(held.wish, disks=disks)
+    held.wish = _moved(held.wish, path, copy.to_path)
+    if held.running and held.running.wish:
+        held.running.wish = _moved(held.running.wish, path, copy.to_path)
+
+
+def _moved(wish: DomainWish, path: str, to_path: str) -> DomainWish:
+    disks = tuple(replace(d, path=to_path) if d.path == path else d for d in wish.disks)
+    return replace(wish, disks=disks)
 
 
 def end(host: SimulatedHost, held: Held, path: str) -> None:

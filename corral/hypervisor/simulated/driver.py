@@ -150,7 +150,8 @@ class SimulatedHypervisor:
         await self._clock.sleep(self._world.between(pace.plug))
         if chance.random() < pace.refused_share:
             raise HotplugRefused(f"{step.text}: the guest did not notice it", what=step.text)
-        missing = [d.path for d in step.result(running.wish).disks if not self._file_exists(d.path)]
+        new = (d for d in step.result(running.wish).disks if d not in running.wish.disks)
+        missing = [d.path for d in new if not self._file_exists(d.path)]
         if missing:
             raise HotplugRefused(f"{step.text}: {missing[0]} is not there", what=step.text)
         running.wish = step.result(running.wish)
