@@ -10,6 +10,7 @@ from corral.model.vm import VM
 from corral.model.volume import Volume
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, Desk
+from corral.server.services.disks import users_of
 from corral.store.interface import Put, Write
 
 
@@ -56,6 +57,8 @@ class Operations:
                 return None
             raise NotCancellable(operation, "can't be cancelled")
         match verb, target:
+            case Verb.CREATE, Volume() if users := users_of(target, self.mirror):
+                raise NotCancellable(operation, f"can't be cancelled: VM {users[0].name} has the volume")
             case Verb.CREATE, VM() | Volume() | Image():
                 return target.having(deleted_at=self.clock.now_s(), generation=target.generation + 1)
             case Verb.UPDATE, Volume() if target.pool != target.spec.pool:
