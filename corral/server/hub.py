@@ -17,7 +17,7 @@ from corral.clock import Clock
 from corral.controllers.settling import settled
 from corral.errors import Conflict, CorralError, Unavailable
 from corral.model.found import FoundDomain
-from corral.model.ids import NodeId, VmId
+from corral.model.ids import NetworkId, NodeId, VmId
 from corral.model.link import (
     NODE_COLUMNS,
     VM_COLUMNS,
@@ -82,6 +82,9 @@ class Hub:
         self.facts: dict[NodeId, FactRing] = {}
         self.vm_facts_now: dict[VmId, tuple[float, ...]] = {}
         self.vm_nodes: dict[VmId, tuple[NodeId, ...]] = {}  # nodes that each VM named when it last changed
+        self.vm_networks: dict[
+            VmId, tuple[NetworkId, ...]
+        ] = {}  # that each VM had a NIC on when it last changed
         self.vm_names: dict[VmId, str] = {}  # by which DNS knows it, where it does
         mirror.on_change(self._changed)
 
@@ -249,7 +252,8 @@ class Hub:
 
     def _vm_changed(self, vm: VM, *, removed: bool) -> None:
         """Mark the nodes that had to do with the VM until now: it may not name them any more."""
-        keys = (vm.id, *(nic.network for nic in vm.spec.nics))
+        networks = tuple(dict.fromkeys(nic.network for nic in vm.spec.nics))
+        keys = (vm.id, *networks, *self.vm_networks.get(VmId(vm.id), ()))
         for node in self.vm_nodes.get(VmId(vm.id), ()):
             for key in keys:
                 self._mark(node, key)
@@ -260,9 +264,11 @@ class Hub:
         if removed:
             self.vm_names.pop(VmId(vm.id), None)
             self.vm_nodes.pop(VmId(vm.id), None)
+            self.vm_networks.pop(VmId(vm.id), None)
             self.vm_facts_now.pop(VmId(vm.id), None)
         else:
             self.vm_names[VmId(vm.id)] = vm.name
+            self.vm_networks[VmId(vm.id)] = networks
             self.vm_nodes[VmId(vm.id)] = tuple(dict.fromkeys((*vm.status.traces, *vm.claimed_on)))
 
 

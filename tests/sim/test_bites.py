@@ -14,7 +14,7 @@ from corral.server import assignments
 from corral.store.memory import MemoryStore
 from tests.sim.history import play
 
-SEEDS = range(40)
+SEEDS = range(120)
 
 
 def caught(words: str) -> bool:
