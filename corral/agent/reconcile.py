@@ -351,6 +351,10 @@ def _stop(vm: VmAssignment, seen: Seen, note: LocalVm) -> Step:
 
 def _keep_stopped(vm: VmAssignment, seen: Seen) -> Step:
     note, domain = seen.note, seen.domain
+    if (
+        note and note.load
+    ):  # it was reverted with its memory, and stopped before that was loaded: now it won't be
+        return Remember(replace(note, load=""))
     if note and note.ran and note.stopped is StopReason.NONE:
         return Remember(replace(note, stopped=_reason(domain)))
     if domain and domain.saved and not vm.saved:

@@ -84,7 +84,7 @@ class SimNode:
 
     def __init__(self, sim: "Sim", name: str) -> None:
         self.sim, self.name, self.id = sim, name, NodeId(f"node-{name}")
-        self.host: SimulatedHost = sim.world.add_host(name, cpus=8, memory_bytes=4 * GiB)
+        self.host: SimulatedHost = sim.world.add_host(name, cpus=8, memory_bytes=16 * GiB)
         self.files, self.memory = Files(), MemoryMemory(sim.clock, write_s=0.004)
         self.host.disks = HostDisks(self.files, sim.shared)
         chance = Random(f"{sim.seed}/{name}")

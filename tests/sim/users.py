@@ -94,7 +94,7 @@ class Users:
                 self.promised.append(answer.id)
                 self.story(f"user: {name} -> {answer.id}")
                 return answer
-            if answer.retryable:
+            if answer.retryable and not self.stopped:  # once it is calm, what lasts is an answer
                 await self.clock.sleep(0.2)
                 continue
             self.refused[answer.code] += 1

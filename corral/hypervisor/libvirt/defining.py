@@ -22,7 +22,7 @@ from corral.hypervisor.libvirt.definition import definition_of, domain_name
 from corral.hypervisor.libvirt.definitions import Definitions, Seen
 from corral.hypervisor.libvirt.host_profile import HostProfile
 from corral.hypervisor.libvirt.identity import Identity, domain_uuid
-from corral.hypervisor.libvirt.places import keep_places
+from corral.hypervisor.libvirt.places import keep_places, keep_sources
 from corral.model.domain import Drift
 from corral.model.ids import VmId
 
@@ -49,6 +49,8 @@ def define(
     document = definition_of(wish, host, name=free, buffered=buffered, present=present)
     if not wish.base_xml:  # one that was found says itself where everything is
         document = keep_places(document, present)
+        if running := domains.running_document(connection, uuid):
+            document = keep_sources(document, running)
     domain = connection.defineXMLFlags(document, flags)
     definitions.record(wish.vm, _seen(connection, domain, wish.generation))
     return name is None

@@ -167,6 +167,14 @@ def definition_in_place(connection: libvirt.virConnect, uuid: str) -> str:
     return ""
 
 
+def running_document(connection: libvirt.virConnect, uuid: str) -> str:
+    """As it runs. Empty: it does not."""
+    with _unless(libvirt.VIR_ERR_NO_DOMAIN):
+        domain = connection.lookupByUUIDString(uuid)
+        return str(domain.XMLDesc(0)) if domain.isActive() else ""
+    return ""
+
+
 def free_name(connection: libvirt.virConnect, wish: DomainWish, uuid: str) -> str:
     """The VM's name, or that with the end of its id where another domain has the name."""
     plain, other = domain_names(wish.name, wish.vm)

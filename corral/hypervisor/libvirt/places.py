@@ -34,6 +34,21 @@ def keep_places(document: str, former: str = "") -> str:
     return ET.tostring(domain, encoding="unicode") + "\n"
 
 
+def keep_sources(document: str, running: str) -> str:
+    """The definition, with each disk on the file that the running domain has open. One that was decided on before a
+    disk moved must not send it back at the next start: that file may be gone.
+    """
+    domain, live = ET.fromstring(document), Shape(ET.fromstring(running))
+    for key, disk in Shape(domain).disks.items():
+        ours, open_ = disk.find("source"), live.disks[key].find("source") if key in live.disks else None
+        if disk.get("device", "disk") != "disk":
+            continue  # another disc in a drive is a change that is wanted
+        if ours is not None and open_ is not None and ours.get("file") and open_.get("file"):
+            ours.set("file", open_.get("file", ""))
+    ET.register_namespace(PREFIX, XMLNS)
+    return ET.tostring(domain, encoding="unicode") + "\n"
+
+
 def mark_fixed(domain: ET.Element) -> None:
     """Note in the definition a digest of all that takes a restart: the running domain keeps the one it began with."""
     mark = domain.find(f"metadata/{{{XMLNS}}}vm")

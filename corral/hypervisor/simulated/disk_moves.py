@@ -63,6 +63,14 @@ def pivot(host: SimulatedHost, held: Held, path: str, now_s: float) -> None:
         held.running.wish = _moved(held.running.wish, path, copy.to_path)
 
 
+def kept(wish: DomainWish, held: Held) -> DomainWish:
+    """The wish, with each disk on the file that the running domain has open."""
+    now = held.running.wish if held.running and held.running.wish else held.wish
+    open_ = {disk.volume: disk.path for disk in now.disks}
+    disks = tuple(replace(d, path=open_.get(d.volume, d.path)) for d in wish.disks)
+    return replace(wish, disks=disks)
+
+
 def _moved(wish: DomainWish, path: str, to_path: str) -> DomainWish:
     disks = tuple(replace(d, path=to_path) if d.path == path else d for d in wish.disks)
     return replace(wish, disks=disks)

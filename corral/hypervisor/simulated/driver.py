@@ -115,7 +115,7 @@ class SimulatedHypervisor:
             held.domain = replace(held.domain, generation=wish.generation)
         elif held and held.domain.state is not DomainState.STOPPED:
             held.drift = None
-            held.wish = wish
+            held.wish = disk_moves.kept(wish, held)
             held.domain = replace(held.domain, generation=wish.generation)
         else:
             before = held

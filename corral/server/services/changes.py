@@ -325,6 +325,9 @@ class Changes:
             raise Migrating(vm)
         if not runs(vm):
             raise NotRunning(vm)
+        for id in vm.spec.volumes:  # what is kept of its memory names the files that its disks are on
+            if isinstance(volume := self.mirror.get(id), Volume) and volume.moves:
+                raise VolumeMoves(volume)
         return self._power(vm, Verb.SUSPEND, msgspec.structs.replace(vm.spec, running=False, saved=True))
 
     def _power(self, vm: VM, verb: Verb, spec: VMSpec) -> Change:

@@ -192,6 +192,10 @@ class Volumes(Things):
                 raise VmGoing(vm)
             if vm.status.migration:
                 raise Migrating(vm)
+            if vm.spec.saved:  # its memory, as it is kept on disk, names the file that the disk is on
+                raise InUse(
+                    "Volume", volume.name, f"VM {vm.name}, which is suspended to disk: start it first"
+                )
         node = self._movers_node(volume, users)
         if not pool.on(node):
             raise Invalid("pool", pool.name, "a pool on the node that has the volume")
