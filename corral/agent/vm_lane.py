@@ -531,7 +531,7 @@ def _report(
             if wish.snapshot in seen.snapshots
         },
         revert=s.report_of(vm, seen.note),
-        applied=note.applied if runs else 0,
+        applied=note.applied if runs and lane.pending is not None else 0,  # what is pending belongs to it
         pending=_pending(vm, lane, domain) if runs else (),
         refusal=note.refusal,
         turn=note.turn,

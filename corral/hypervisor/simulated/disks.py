@@ -28,8 +28,10 @@ def begin_writing(host: "SimulatedHost", wish: DomainWish) -> None:
     if host.disks is None:
         return
     for disk in wish.disks:
-        latest = host.world.stamps.get(disk.volume, 0)
-        if host.disks.stamp(disk.path) != latest:
+        found = host.disks.stamp(
+            disk.path
+        )  # a volume on a file that was there before begins with what that has
+        if found != host.world.stamps.setdefault(disk.volume, found):
             host.world.stale.append(
                 f"{wish.name} started on {host.name} without what it wrote to {disk.volume}"
             )

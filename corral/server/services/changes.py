@@ -24,6 +24,7 @@ from corral.model.operation import Operation, Verb
 from corral.model.pool import StoragePool
 from corral.model.profile import PRESETS
 from corral.model.resource import Resource
+from corral.model.snapshot import Snapshot
 from corral.model.units import MiB, parse_size
 from corral.model.vm import VM, Cd, Disk, Leaving, Nic, Undo, VMSpec
 from corral.model.volume import Volume
@@ -219,6 +220,8 @@ class Changes:
             raise NotFound("Disk", name)
         if volume.moves:
             raise VolumeMoves(volume)
+        if snapshots := self.mirror.select(Snapshot, "volume", volume.id):
+            raise InUse("Volume", volume.name, f"Snapshot {snapshots[0].name}")
         if runs(vm) and volume.id == vm.spec.disks[0].volume:
             raise Invalid("volume", name, "another disk than the one that the running guest booted from")
         own = volume.spec.vm == vm.id

@@ -270,6 +270,14 @@ def refuse_keeping_volumes(vm: VM, mirror: Mirror) -> None:
         raise WouldLoseSnapshots(vm, len(snapshots), "would be left in its volumes, out of reach")
 
 
+def refuse_leaving_volumes(vm: VM, mirror: Mirror) -> None:
+    """Raises WouldLoseSnapshots: volumes that are not the VM's own stay when it goes, and its snapshots would in them"""
+    own = {volume.id for volume in mirror.select(Volume, "vm", vm.id)}
+    left = [s for s in mirror.select(Snapshot, "vm", vm.id) if not own.issuperset(s.spec.disks)]
+    if left:
+        raise WouldLoseSnapshots(vm, len(left), "would be left in volumes that stay, out of reach")
+
+
 def _refuse_other_hardware(vm: VM, snapshot: Snapshot, mirror: Mirror) -> None:
     then = snapshot.spec
     if set(then.disks) != {disk.volume for disk in vm.spec.disks}:

@@ -40,7 +40,7 @@ from corral.server.services.migration import (
 from corral.server.services.nics import Addresses, new_ports
 from corral.server.services.profiles import choices_for
 from corral.server.services.requests import CreateVM, MigrateVM, UpdateVM
-from corral.server.services.snapshots import refuse_keeping_volumes, refuse_migration
+from corral.server.services.snapshots import refuse_keeping_volumes, refuse_leaving_volumes, refuse_migration
 from corral.server.services.vm_states import Migrating as Migrating
 from corral.server.services.vm_states import NotRunning as NotRunning
 from corral.server.services.vm_states import StillHeld as StillHeld
@@ -266,6 +266,8 @@ class VMs:
         expect = {vm.id: vm.revision}
         if keep_volumes:
             refuse_keeping_volumes(vm, self.mirror)
+        elif not vm.deleting:
+            refuse_leaving_volumes(vm, self.mirror)
         changes: dict[str, object] = {"vm": None} if keep_volumes else {"erase": True} if erase else {}
         for volume in self.mirror.select(Volume, "vm", vm.id) if changes else ():
             spec = msgspec.structs.replace(volume.spec, **changes)
