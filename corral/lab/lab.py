@@ -123,9 +123,11 @@ class Lab:
     def _start_node(self, node: NodePlan) -> None:
         for path in (self.plan.shared_dir, *node.dirs):
             path.mkdir(parents=True, exist_ok=True)
-        write_whole(node.dir / "etc" / "libvirtd.conf", libvirtd_conf(node))
-        write_whole(node.dir / "etc" / "qemu.conf", qemu_conf(node))
-        self._make_peer_files(node)
+        tls = (self.plan.server_dir / "ca").exists()  # a lab without a server has nobody to sign
+        write_whole(node.dir / "etc" / "libvirtd.conf", libvirtd_conf(node, tls=tls))
+        write_whole(node.dir / "etc" / "qemu.conf", qemu_conf(node, tls=tls))
+        if tls:
+            self._make_peer_files(node)
         hosts = node.dir / "hosts"
         hosts.write_text(self.plan.hosts_text)  # in place: it is mounted in a node that is on
         wires.lay_cable(self.plan, node)

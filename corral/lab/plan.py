@@ -163,22 +163,24 @@ class LabPlan(Struct, frozen=True, kw_only=True, dict=True):
         )
 
 
-def libvirtd_conf(node: NodePlan) -> str:
-    """TLS with certificates of the server's CA; and TCP, on which the lab's nodes trust each other: no real host does that."""
+def libvirtd_conf(node: NodePlan, *, tls: bool = True) -> str:
+    """TLS with certificates of the server's CA, where there is one; and TCP, on which the lab's nodes trust each other:
+    no real host does that.
+    """
     return (
-        f'host_uuid = "{node.uuid}"\nlisten_tls = 1\nlisten_tcp = 1\nlisten_addr = "{node.address}"\n'
+        f'host_uuid = "{node.uuid}"\nlisten_tls = {int(tls)}\nlisten_tcp = 1\nlisten_addr = "{node.address}"\n'
         f'ca_file = "{PKI}/cacert.pem"\ncert_file = "{PKI}/servercert.pem"\nkey_file = "{PKI}/serverkey.pem"\n'
         'auth_tcp = "none"\nauth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\nlog_outputs = "2:stderr"\n'
     )
 
 
-def qemu_conf(node: NodePlan) -> str:
+def qemu_conf(node: NodePlan, *, tls: bool = True) -> str:
     """QEMU as root and without cgroups: the nodes share one kernel, that is not to be set up twice."""
     return (
         'user = "root"\ngroup = "root"\nsecurity_driver = "none"\ncgroup_controllers = [ ]\nnamespaces = [ ]\n'
         f'remember_owner = 0\nmigration_address = "{node.address}"\nmigration_host = "{node.address}"\n'
-        f'default_tls_x509_cert_dir = "{PKI}"\ndefault_tls_x509_verify = 1\n'
-        "max_core = 0\nkeepalive_interval = 2\nkeepalive_count = 3\n"  # a silent peer is given up after 8 s
+        + (f'default_tls_x509_cert_dir = "{PKI}"\ndefault_tls_x509_verify = 1\n' if tls else "")
+        + "max_core = 0\nkeepalive_interval = 2\nkeepalive_count = 3\n"  # a silent peer is given up after 8 s
     )
 
 

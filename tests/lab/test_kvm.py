@@ -37,7 +37,10 @@ def furnish(host: KvmHost, plan: LabPlan) -> None:
     node = msgspec.structs.replace(
         plan.members[0], address=f"{plan.prefix}.{NUMBER}", uuid=str(uuid5(NAMESPACE_URL, NAME))
     )
-    for name, text in (("libvirtd.conf", libvirtd_conf(node)), ("qemu.conf", qemu_conf(node))):
+    for name, text in (
+        ("libvirtd.conf", libvirtd_conf(node, tls=False)),
+        ("qemu.conf", qemu_conf(node, tls=False)),
+    ):
         host.run(f"cat > /etc/libvirt/{name} <<'END'\n{text}END")
     host.run(
         "ip link add br0 type bridge forward_delay 0; ip link set eth0 master br0 up;"
