@@ -32,6 +32,8 @@ HIGH_SHARE: Final = 0.5  # of what was sent: a guest that writes more, twice in 
 PARALLEL: Final = 4  # connections, where one is likely to be the bottleneck
 PARALLEL_BYTES: Final = 4 * GiB
 PARALLEL_BYTES_S: Final = 600 * MiB
+LATE_S_LEAST: Final = 20.0  # post-copy ends what was to converge and has not: not sooner than this,
+LATE_TIMES: Final = 2.0  # and when it took so many times longer than foreseen
 TIMES: Final = 3.0  # a migration may take so much longer than foreseen
 POST_COPY_WORTH: Final = 2.0  # times longer that slowing the guest may take before post-copy is preferred
 LAST: Final = 5  # migrations whose middle is what a link is like
@@ -84,7 +86,10 @@ def choose(outlook: Outlook) -> tuple[MigrationHow, Forecast]:
     left_s = 0.0 if post_copy == "soon" else slowed.left_bytes / bytes_s
     total_s = link.overhead_s + outlook.disk_bytes / bytes_s + sending + left_s
     timeout_s = policy.timeout_s or max(TIMEOUT_S_LEAST, TIMES * total_s)
-    after_s = {"soon": link.overhead_s + first / bytes_s, "late": timeout_s / 2}.get(post_copy)
+    after_s = {
+        "soon": link.overhead_s + first / bytes_s,
+        "late": min(timeout_s / 2, max(LATE_S_LEAST, LATE_TIMES * total_s)),
+    }.get(post_copy)
     how = MigrationHow(
         auto_converge=policy.auto_converge,
         post_copy_after_s=after_s,
