@@ -196,7 +196,11 @@ class VmLanes:
         runs = domain is not None and domain.state in r.RAN
         ran = lane.domain is not None and lane.domain.state in r.RAN and lane.ran_since_s > 0
         if runs and not ran:
-            lane.ran_since_s = lane.guest_due_s = self._clock.monotonic_s()
+            lane.ran_since_s = self._clock.monotonic_s()
+        if _is_running(domain) and not (
+            ran and _is_running(lane.domain)
+        ):  # it goes on, or was paused when first seen
+            lane.guest_due_s = self._clock.monotonic_s()
             self.runs.set()
         if not runs:
             lane.guest, lane.asked_at_s, lane.ran_since_s = Guest(), None, 0.0
@@ -500,6 +504,10 @@ def wish_of(vm: VmAssignment, seed_path: str) -> DomainWish:
         base_xml=vm.base_xml,
         settles=vm.settles,
     )
+
+
+def _is_running(domain: Domain | None) -> bool:
+    return domain is not None and domain.state is DomainState.RUNNING
 
 
 def _report(
