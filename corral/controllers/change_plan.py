@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from corral.model.resource import Trouble
-from corral.model.vm import VM, DomainState, Leaving, TakenBack, Undo, VMReport
+from corral.model.vm import VM, DomainState, Leaving, Nic, TakenBack, Undo, VMReport
 from corral.model.volume import Volume, VolumePhase
 
 MAKING_S: Final = 30.0  # for a volume that fails and is tried again, before its change is taken back
@@ -74,7 +74,7 @@ def _take_back(vm: VM, undo: Undo, trouble: Trouble) -> Settled:
         memory_bytes=undo.memory_bytes,
         hardware=undo.hardware,
         disks=undo.disks,
-        nics=undo.nics,
+        nics=_as_addressed(undo.nics, vm.spec.nics),
         cd=undo.cd,
         leaving=undo.leaving,
         undo=None,
@@ -89,6 +89,12 @@ def _take_back(vm: VM, undo: Undo, trouble: Trouble) -> Settled:
     kept = {entry.volume for entry in came}
     gone = tuple(id for id in undo.made if id not in kept and not _is_port(id))
     return Settled(vm=vm.having(generation=generation, spec=spec, status=status), gone=gone)
+
+
+def _as_addressed(before: tuple[Nic, ...], now: tuple[Nic, ...]) -> tuple[Nic, ...]:
+    """NICs as they were; an address that was changed meanwhile is another request's."""
+    addresses = {nic.mac: nic.address for nic in now}
+    return tuple(msgspec.structs.replace(nic, address=addresses.get(nic.mac, nic.address)) for nic in before)
 
 
 def _came(vm: VM, generation: int) -> tuple[Leaving, ...]:
