@@ -164,9 +164,11 @@ class VmLanes:
     def tell_guest(self, key: str, guest: Guest) -> None:
         """What the guest says of itself has been heard."""
         lane = self.lanes[key]
+        if guest == lane.guest or not _is_running(lane.domain):
+            return
+        lane.guest = guest
         report = self._reporter.get("vms", key)
-        if guest != lane.guest and isinstance(report, VMReport) and report.state is DomainState.RUNNING:
-            lane.guest = guest
+        if isinstance(report, VMReport) and report.state is DomainState.RUNNING:  # else the next one says it
             self._reporter.put("vms", key, replace(report, guest=guest))
 
     def tell_drifts(self, drifts: Mapping[VmId, Drift]) -> None:
@@ -197,9 +199,7 @@ class VmLanes:
         ran = lane.domain is not None and lane.domain.state in r.RAN and lane.ran_since_s > 0
         if runs and not ran:
             lane.ran_since_s = self._clock.monotonic_s()
-        if _is_running(domain) and not (
-            ran and _is_running(lane.domain)
-        ):  # it goes on, or was paused when first seen
+        if _is_running(domain) and not (ran and _is_running(lane.domain)):  # it starts, or goes on
             lane.guest_due_s = self._clock.monotonic_s()
             self.runs.set()
         if not runs:

@@ -314,3 +314,18 @@ async def test_a_guest_that_hangs_delays_no_other(rig: Rig) -> None:
     await rig.until(lambda: not rig.one.faults.planned["hypervisor.guest"], within_s=1.4 * UP_S)
     rig.one.server.assign(replace(WEB, vm=VmId("vm-2"), name="db"))
     assert await rig.until(lambda: (r := rig.one.server.vm("vm-2")) and r.guest.up) < 15
+
+
+@in_rig
+async def test_a_guest_that_answers_before_its_vm_is_reported_to_run(rig: Rig) -> None:
+    """What is pending takes a while to find out for a VM that goes on; its guest answers meanwhile."""
+    await rig.web_runs()
+    one = rig.one
+    one.kill()
+    one.host.pause(VM)
+    one.start()
+    await rig.until(lambda: (r := one.server.vm()) and r.state == "paused")
+    one.faults.plan("hypervisor.pending", 6.0)
+    await SimulatedHypervisor(one.host).resume(VM)
+    one.server.assign(replace(WEB, stop_timeout_s=30.0))
+    assert await rig.until(lambda: (r := one.server.vm()) and r.guest.up) < 20
