@@ -10,6 +10,7 @@ Start here     Moves.migrate()
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final, TypeVar
@@ -35,6 +36,7 @@ from corral.model.ids import VmId
 from corral.model.migration import MigrationHow
 
 T = TypeVar("T")
+log = logging.getLogger("corral.hypervisor.libvirt")
 
 FIGURES_S_MAX: Final = 1.0  # after a migration, for the event with its downtime
 LOOK_AGAIN_S: Final = 0.1
@@ -96,11 +98,13 @@ class Moves:
         if how.post_copy_after_s is not None:
             await clock.sleep(how.post_copy_after_s)
             while not move.post_copy:
-                with suppress(HypervisorFailed):
+                try:
                     await self._job(
                         vm, f"run {vm} at its target", lambda c: migration.start_post_copy(c, uuid)
                     )
                     move.post_copy = True
+                except HypervisorFailed as error:  # it may be before its first round; or over
+                    log.info("post-copy of %s not begun: %s", vm, error.message)
                 await clock.sleep(WATCH_S)
             return  # there is no way back
         await clock.sleep(max(0.0, how.timeout_s - (clock.monotonic_s() - began_s)))

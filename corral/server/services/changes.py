@@ -39,6 +39,7 @@ from corral.server.services.hardware import (
     layered,
     tuned_disk,
 )
+from corral.server.services.migration import check_policy
 from corral.server.services.nics import Addresses, new_ports
 from corral.server.services.requests import CreateVM, InsertMedium, NewDisk, NewNic, UpdateVM
 from corral.server.services.room import check_room
@@ -47,7 +48,12 @@ from corral.server.services.volumes import VolumeMoves
 from corral.store.interface import Put
 
 CHANGE_S = 120.0  # for the node to carry out a change
-PLAIN = ("protected", "restart", "stop_timeout_s")  # fields of UpdateVM that no node has to know of
+PLAIN = (
+    "protected",
+    "restart",
+    "stop_timeout_s",
+    "migration_policy",
+)  # fields of UpdateVM that no node has to know of
 
 
 class Changes:
@@ -99,6 +105,8 @@ class Changes:
         given = {f: getattr(ask, f) for f in PLAIN if getattr(ask, f) is not UNSET}
         if ask.stop_timeout_s is not UNSET and not 0 <= ask.stop_timeout_s <= 3600:
             raise Invalid("stop_timeout_s", ask.stop_timeout_s, "0 to 3600 seconds")
+        if ask.migration_policy is not UNSET:
+            check_policy(ask.migration_policy)
         if ask.labels is not UNSET:
             check_labels(ask.labels)
             vm = vm.having(labels=ask.labels)

@@ -7,10 +7,12 @@ import msgspec
 import pytest
 
 from corral.errors import CorralError, InUse, Invalid, NameTaken, NotFound, PreconditionFailed, Protected
+from corral.model.migration import MigrationPolicy
 from corral.model.network import Subnet
 from corral.model.operation import Operation, OperationState, Verb
 from corral.model.port import Port
-from corral.model.vm import VM, DomainState, VMPhase, VMReport
+from corral.model.units import format_size
+from corral.model.vm import VM, DomainState, RestartPolicy, VMPhase, VMReport
 from corral.model.volume import ObjectReport, ObjectState, Volume
 from corral.server.services.base import KeyReused
 from corral.server.services.nics import NoAddress
@@ -136,6 +138,33 @@ async def test_a_protected_vm_refuses_to_be_deleted(rig: Rig) -> None:
         await rig.services.vms.delete("web", ASKING)
     await rig.services.changes.update("web", UpdateVM(protected=False), ASKING)
     await rig.services.vms.delete("web", ASKING)
+
+
+GIVEN: dict[str, Any] = {  # a new value for each field of an update
+    "name": "site",
+    "cpus": 3,
+    "memory": "768MiB",
+    "labels": {"tier": "front"},
+    "protected": True,
+    "restart": RestartPolicy.ALWAYS,
+    "stop_timeout_s": 7.0,
+    "migration_policy": MigrationPolicy(post_copy=True, bandwidth_bytes_s=8 << 20),
+}
+
+
+@pytest.mark.parametrize("field", UpdateVM.__struct_fields__)
+def test_each_field_of_an_update_arrives(field: str) -> None:
+    @in_rig
+    async def test(rig: Rig) -> None:
+        await rig.shared_pool()
+        await rig.vm(running=False)
+        await rig.services.changes.update("web", UpdateVM(**{field: GIVEN[field]}), ASKING)
+        (vm,) = rig.mirror.list(VM)
+        shown = {**msgspec.structs.asdict(vm.spec), "name": vm.name, "labels": vm.labels}
+        shown["memory"] = format_size(vm.spec.memory_bytes).replace(" ", "")
+        assert shown[field] == GIVEN[field]
+
+    test()
 
 
 @in_rig
