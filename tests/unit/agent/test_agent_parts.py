@@ -318,14 +318,15 @@ async def test_a_guest_that_hangs_delays_no_other(rig: Rig) -> None:
 
 @in_rig
 async def test_a_guest_that_answers_before_its_vm_is_reported_to_run(rig: Rig) -> None:
-    """What is pending takes a while to find out for a VM that goes on; its guest answers meanwhile."""
+    """What is pending is hard to find out for a VM that goes on; its guest answers meanwhile."""
     await rig.web_runs()
     one = rig.one
     one.kill()
     one.host.pause(VM)
     one.start()
     await rig.until(lambda: (r := one.server.vm()) and r.state == "paused")
-    one.faults.plan("hypervisor.pending", 6.0)
-    await SimulatedHypervisor(one.host).resume(VM)
+    one.faults.plan("hypervisor.pending", HypervisorFailed("busy"), 6.0)
     one.server.assign(replace(WEB, stop_timeout_s=30.0))
+    await rig.until(lambda: len(one.faults.planned["hypervisor.pending"]) == 1)
+    await SimulatedHypervisor(one.host).resume(VM)
     assert await rig.until(lambda: (r := one.server.vm()) and r.guest.up) < 20
