@@ -61,8 +61,13 @@ def fixed_digest(domain: ET.Element) -> str:
     for tag in CHANGEABLE:
         for element in copy.findall(tag):
             copy.remove(element)
-    cpu, devices = copy.find("cpu"), copy.find("devices")
-    for parent, tags in ((cpu, ("topology", "numa")), (devices, CHANGEABLE_DEVICES)):
+    cpu, devices, features = copy.find("cpu"), copy.find("devices"), copy.find("features")
+    parts = (
+        (cpu, ("topology", "numa")),
+        (devices, CHANGEABLE_DEVICES),
+        (features, ("tcg",)),  # an emulator's cache, which goes by vCPUs to come: no guest can tell
+    )
+    for parent, tags in parts:
         for element in [e for e in parent if e.tag in tags] if parent is not None else ():
             assert parent is not None
             parent.remove(element)
