@@ -1,10 +1,11 @@
 """Copying: which volumes are on their way to being a copy of another one.
 
-In this room   copies_of() and copies_of_snapshot(), for all who might take the source away
+In this room   copies_of(), copies_of_snapshot(), clones_to_come(), for all who might take the source away
 Comes in       the mirror
 """
 
 from corral.model.snapshot import Snapshot, SnapshotPhase
+from corral.model.vm import VM
 from corral.model.volume import Volume
 from corral.store.mirror import Mirror
 
@@ -35,6 +36,18 @@ def waits_for_snapshot(copy: Volume, mirror: Mirror) -> bool:
         return False
     vm = mirror.get(snapshot.spec.vm)
     return lacks_snapshot(copy, mirror) and vm is not None and not vm.deleting
+
+
+def clones_to_come(vm: VM, mirror: Mirror) -> list[Volume]:
+    """Volumes that are to be copied from a snapshot of this VM which has still to be taken."""
+    disks = [copy for disk in vm.spec.disks for copy in _unfinished(mirror, disk.volume)]
+    return [copy for copy in disks if waits_for_snapshot(copy, mirror) and not _goes(copy, mirror)]
+
+
+def _goes(copy: Volume, mirror: Mirror) -> bool:
+    """Whether the VM that it is made for is being deleted."""
+    vm = mirror.get(copy.spec.vm or "")
+    return vm is not None and vm.deleting
 
 
 def _unfinished(mirror: Mirror, source: str) -> list[Volume]:

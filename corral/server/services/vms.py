@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from corral.clock import new_id
-from corral.errors import CorralError, Invalid, Protected
+from corral.controllers.copying import clones_to_come
+from corral.errors import CorralError, InUse, Invalid, Protected
 from corral.model.ids import NodeId, VmId
 from corral.model.migration import MigrationStage
 from corral.model.node import Node
@@ -261,6 +262,8 @@ class VMs:
             raise Protected(vm.name)
         if keep_volumes and vm.status.migration and vm.status.migration.volumes:
             raise Migrating(vm)  # which of their files is the right one shows when it has ended
+        if to_come := clones_to_come(vm, self.mirror):
+            raise InUse("VM", vm.name, f"volume {to_come[0].name}, which is being cloned from it")
         gone = vm.having(deleted_at=vm.deleted_at or self.clock.now_s(), generation=vm.generation + 1)
         writes: list[Write] = [Put(gone)]
         expect = {vm.id: vm.revision}

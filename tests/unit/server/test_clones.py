@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from corral.errors import Invalid, NameTaken
+from corral.errors import InUse, Invalid, NameTaken
 from corral.model.operation import Operation
 from corral.model.resource import Trouble
 from corral.model.snapshot import Snapshot, SnapshotPhase, SnapshotReport, SnapshotState
@@ -108,25 +108,25 @@ async def test_a_snapshot_that_fails_is_taken_again(rig: Rig) -> None:
 
 
 @in_rig
-async def test_a_source_that_goes_first_fails_the_clone_and_hangs_nothing(rig: Rig) -> None:
+async def test_a_source_stays_until_its_clone_has_what_it_needs(rig: Rig) -> None:
+    """Else the clone could never be made. Whoever wants the source gone cancels the clone."""
     agent = await web(rig)
     asked = await rig.services.clones.clone("web", CloneVM(name="two"), ASKING)
     await agent.assigned()
-    gone = await rig.services.vms.delete("web", ASKING)
-    await agent.assigned()
-    copy, source = rig.mirror.find(Volume, "two-0"), rig.mirror.find(VM, "web")
-    assert agent.held[copy.id].source.snapshot, "a source that is gone is named all the same"
-    absent = VMReport(state=DomainState.ABSENT, stint=source.status.stint, role="none")
-    await agent.report(vms={source.id: absent})
-    await rig.clock.sleep(1)
-    away = ObjectReport(state=ObjectState.ABSENT, wanted=False)
-    await agent.report(volumes={rig.mirror.find(Volume, "web-0").id: away})
-    await rig.clock.sleep(6)
-    assert state(rig, gone) == "succeeded"
-    failed = ObjectReport(state=ObjectState.FAILED, trouble=Trouble(code="storage.failed", message="gone"))
-    await agent.report(volumes={copy.id: failed})
+    with pytest.raises(InUse, match="two-0"):
+        await rig.services.vms.delete("web", ASKING)
     await rig.services.operations.cancel(asked.id, ASKING)
     assert rig.mirror.find(VM, "two").deleting
+    gone = await rig.services.vms.delete("web", ASKING)
+    await agent.assigned()
+    for vm in rig.mirror.list(VM):
+        absent = VMReport(state=DomainState.ABSENT, stint=vm.status.stint, role="none")
+        await agent.report(vms={vm.id: absent})
+    await rig.clock.sleep(1)
+    away = ObjectReport(state=ObjectState.ABSENT, wanted=False)
+    await agent.report(volumes={volume.id: away for volume in rig.mirror.list(Volume)})
+    await rig.clock.sleep(6)
+    assert state(rig, gone) == "succeeded" and rig.mirror.list(Volume) == []
 
 
 @in_rig
