@@ -505,7 +505,14 @@ class Sim:
             if node.networking.served != wanted:
                 left.append(f"{node.name} serves {node.networking.served}, not {wanted}")
         nics = {(vm.id, nic.network, nic.mac, nic.address) for vm in mirror.list(VM) for nic in vm.spec.nics}
-        ports = {(p.spec.vm, p.spec.network, p.spec.mac, p.spec.address) for p in mirror.list(Port)}
+        saved = {  # memory on disk goes on with the NICs that it had
+            (vm.id, e.mac) for vm in mirror.list(VM) if vm.report and vm.report.saved for e in vm.spec.leaving
+        }
+        ports = {
+            (p.spec.vm, p.spec.network, p.spec.mac, p.spec.address)
+            for p in mirror.list(Port)
+            if (p.spec.vm, p.spec.mac) not in saved
+        }
         if nics != ports:
             left.append(f"ports and NICs differ: {nics ^ ports}")
         ways = [way for network in mirror.list(Network) for way in network.spec.forwards]
