@@ -17,7 +17,7 @@ def vm(
     vm: Annotated[str, typer.Argument(metavar="VM", help="Name or id.", autocompletion=names_of("vms"))],
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Explain a VM: why it is where it is, where it could be instead, what it waits for, what happened lately.
+    """Explain a VM: why it is here, where else it could be, what it waits for, what is pending, what happened lately.
 
     Example: corral explain vm web
     """

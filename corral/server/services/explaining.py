@@ -18,7 +18,7 @@ from corral.model.event import Event
 from corral.model.node import Node
 from corral.model.operation import Operation
 from corral.model.resource import Ref, Trouble
-from corral.model.vm import VM
+from corral.model.vm import VM, Pending, device_key
 from corral.model.volume import Volume, VolumePhase
 from corral.scheduler.placement import place
 from corral.server.cpus import best_cpus
@@ -45,6 +45,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     placed_at: float = 0.0  # Unix time, seconds; 0: too long ago to be known
     elsewhere: Elsewhere
     waits_for: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()  # what the running domain gets at its next start
     trouble: Trouble | None = None
     operations: tuple[Ref, ...] = ()  # that run
     lately: tuple[Event, ...] = ()  # the newest last
@@ -63,6 +64,7 @@ def explain(mirror: Mirror, vm: VM) -> Explanation:
         placed_at=placed[-1].created_at if placed else 0.0,
         elsewhere=_elsewhere(mirror, vm),
         waits_for=tuple(dict.fromkeys(_waits(mirror, vm, running))),
+        pending=tuple(_text(mirror, vm, p) for p in _pending(vm) if not p.guest),
         trouble=vm.status.trouble,
         operations=tuple(o.ref for o in running),
         lately=tuple(events[-LATELY:]),
@@ -95,6 +97,9 @@ def _waits(mirror: Mirror, vm: VM, running: list[Operation]) -> Iterator[str]:
     for operation in running:
         if operation.status.waiting_for:
             yield operation.status.waiting_for
+    for pending in _pending(vm):
+        if pending.guest:
+            yield _text(mirror, vm, pending)
     for disk in vm.spec.disks:
         volume = mirror.get(disk.volume)
         if isinstance(volume, Volume) and volume.status.phase is not VolumePhase.READY:
@@ -105,6 +110,17 @@ def _waits(mirror: Mirror, vm: VM, running: list[Operation]) -> Iterator[str]:
         yield f"node {node.name}, which is {node.status.phase}"
     if vm.report and vm.report.step:
         yield f"its node: {vm.report.step}"
+
+
+def _pending(vm: VM) -> tuple[Pending, ...]:
+    return vm.report.pending if vm.report else ()
+
+
+def _text(mirror: Mirror, vm: VM, pending: Pending) -> str:
+    """With the volume's name, where the node knows a key only."""
+    volumes = {device_key(id): id for id in (*vm.spec.volumes, *vm.spec.leaving_volumes)}
+    id = volumes.get(pending.key)
+    return pending.text.replace(pending.key, _name(mirror, id)) if id else pending.text
 
 
 def _name(mirror: Mirror, id: str | None) -> str:

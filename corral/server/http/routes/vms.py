@@ -147,7 +147,10 @@ async def preflight_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
 
 @get("/vms/{vm:str}/explain", **about("VMs", answers=Explanation, errors=(NotFound,)))
 async def explain_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
-    """Explain a VM: why it is where it is, where it could be instead, what it waits for, what happened lately."""
+    """Explain a VM: why it is where it is, where it could be instead, what it waits for, what happened lately.
+
+    `pending` has what the running VM gets at its next start only; what waits for its guest is in `waits_for`.
+    """
     mirror = api_of(request).mirror
     return answer_json(explain(mirror, mirror.find(VM, vm)))
 
