@@ -44,6 +44,13 @@ class SnapshotState(StrEnum):
     FAILED = "failed"
 
 
+class Beside(StrEnum):
+    """State of a machine that is on none of its disks. Saved memory brings it along; disks alone do not."""
+
+    VARIABLES = "uefi-variables"
+    TPM = "tpm-state"
+
+
 class SnapshotReport(Struct, frozen=True, kw_only=True):
     """A snapshot that a node takes or drops, as it sees it."""
 
@@ -82,6 +89,7 @@ class SnapshotSpec(Struct, frozen=True, kw_only=True):
     nics: int = 0
     sizes_bytes: tuple[int, ...] = ()  # of the disks
     hardware: Hardware = Hardware()
+    left_out: tuple[Beside, ...] = ()  # what the VM has, and keeps as it is then when its disks are put back
     copy_for: VmId | None = None  # taken to copy from for this new VM: goes when that is done
 
 

@@ -1,6 +1,7 @@
 """Hardware for real: Secure Boot with a TPM, which moves along, and what virsh and QEMU see of tuning."""
 
 import asyncio
+import hashlib
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -31,11 +32,11 @@ from corral.model.hardware import (
     Topology,
     Watchdog,
 )
-from corral.model.ids import NetworkId, VmId, VolumeId
-from corral.model.link import DiskAssignment, NicAssignment
+from corral.model.ids import NetworkId, SnapshotId, VmId, VolumeId
+from corral.model.link import DiskAssignment, NicAssignment, SnapshotAssignment
 from corral.model.units import MiB
 from tests.lab.boot_sector import write_disk
-from tests.lab.efi import signed_disk, trust_test_keys, unsigned_disk
+from tests.lab.efi import run, signed_disk, trust_test_keys, unsigned_disk
 from tests.lab.libvirtd import Host, hosts, why_not
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(bool(why_not()), reason=why_not())]
@@ -100,18 +101,17 @@ async def drivers(lab: Lab) -> AsyncIterator[tuple[LibvirtHypervisor, LibvirtHyp
 async def says(
     driver: LibvirtHypervisor, vm: VmId, *words: str, type_: bytes = b"", timeout_s: float = 60.0
 ) -> str:
-    """What the guest prints until all of the words have come; `type_` is typed again and again meanwhile."""
+    """What the guest prints until all of the words have come; `type_` is typed whenever it is silent."""
     console = await driver.console(vm)
     heard = ""
     try:
         async with asyncio.timeout(timeout_s):
+            await console.write(type_)
             while not all(word in heard for word in words):
-                if type_:
-                    await console.write(type_)
                 try:
                     heard += (await asyncio.wait_for(console.read(), timeout=2.0)).decode(errors="replace")
                 except TimeoutError:
-                    continue
+                    await console.write(type_)
     except TimeoutError:
         raise AssertionError(f"{words} did not come; the console says:\n{heard}") from None
     finally:
@@ -155,6 +155,54 @@ async def test_secure_boot_and_tpm_move_along(
     await two.destroy(wish.vm)
     await two.undefine(wish.vm)
     assert not (lab.hosts[1].files / nvram_path(wish.vm).lstrip("/")).exists()
+
+
+EXTEND = bytes.fromhex("80020000004100000182000000100000000940000009000000000000000001000b") + 32 * b"\x11"
+"""TPM2_PCR_Extend of PCR 16 by 32 bytes (TCG TPM 2.0 Library, part 3)"""
+TYPE_EXTEND = ("printf '" + "".join(rf"\x{byte:02x}" for byte in EXTEND) + "' >/dev/tpm0\n").encode()
+PCR = b"echo pcr=$(cat /sys/class/tpm/tpm0/pcr-sha256/16 | cut -c1-16)\n"
+
+
+def pcr(extended: int) -> str:
+    """How the guest prints PCR 16 after so many extensions."""
+    value = bytes(32)
+    for _ in range(extended):
+        value = hashlib.sha256(value + 32 * b"\x11").digest()
+    return f"pcr={value.hex()[:16].upper()}"
+
+
+async def types(driver: LibvirtHypervisor, vm: VmId, line: bytes) -> None:
+    console = await driver.console(vm)
+    await console.write(line)
+    await console.close()
+
+
+async def test_memory_of_secure_boot_comes_back_with_its_variables_and_tpm(
+    lab: Lab, drivers: tuple[LibvirtHypervisor, LibvirtHypervisor]
+) -> None:
+    """QEMU keeps both beside the memory: what the TPM and the variables' file hold later is overwritten by it."""
+    one, host = drivers[0], lab.hosts[0]
+    path = lab.folder / "kept.qcow2"
+    run("qemu-img", "convert", "-O", "qcow2", str(signed_disk(lab.folder)), str(path))
+    disk = DiskAssignment(volume=VolumeId(f"vol-{'kept':0>20}"), path=str(path))
+    wish = a_wish("kept", disk, memory_bytes=256 * MiB, hardware=SECURE, nics=())
+    variables = host.files / nvram_path(wish.vm).lstrip("/")
+    await one.define(wish)
+    await one.start(wish.vm)
+    await says(one, wish.vm, "sb=1 tpm=2", type_=ASK)
+    await types(one, wish.vm, TYPE_EXTEND)
+    await says(one, wish.vm, pcr(1), type_=PCR)
+    of = SnapshotAssignment(snapshot=SnapshotId("snap-1"), disks=(disk,), memory=True, freeze=False)
+    assert (await one.take_snapshot(wish.vm, of)).memory_bytes
+    await types(one, wish.vm, TYPE_EXTEND)
+    await says(one, wish.vm, pcr(2), type_=PCR)
+    await one.destroy(wish.vm)
+    kept = variables.read_bytes()
+    variables.write_bytes(bytes(len(kept)))
+    await one.revert(wish.vm, of)
+    await one.start_from(wish.vm, of)
+    await says(one, wish.vm, pcr(1), type_=PCR)
+    assert variables.read_bytes() == kept
 
 
 async def test_tuning_as_virsh_sees_it(

@@ -5,7 +5,7 @@ Always true    each snapshot is in it once; one whose parent is not among them i
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -17,6 +17,9 @@ from corral.model.units import format_size
 if TYPE_CHECKING:
     from corral.model.snapshot import Snapshot
     from corral.model.vm import VM
+
+
+BESIDE: Final = {"uefi-variables": "UEFI variables", "tpm-state": "state of the TPM"}
 
 
 class Row(Struct, frozen=True):
@@ -78,6 +81,7 @@ def snapshot_details(snapshot: "Snapshot", names: Names) -> Sequence[tuple[str, 
         ("Stands on", names.of("snapshots", spec.parent) if spec.parent else ""),
         ("Disks", "\n".join(names.of("volumes", id) for id in spec.disks)),
         ("Memory", format_size(status.memory_bytes) if status.memory_bytes else "not kept"),
+        ("Left out", ", ".join(BESIDE[part] for part in spec.left_out)),
         ("File systems at rest", yes(status.frozen)),
         ("Trouble", status.trouble.message if status.trouble else ""),
         ("Hint", status.trouble.hint if status.trouble else ""),

@@ -47,7 +47,7 @@ def read_domain(domain: Element) -> DomainModel:
         memory_bytes=memory_of(domain),
         architecture=domain.get("arch", "os", "type"),
         machine=domain.get("machine", "os", "type"),
-        firmware=_firmware(domain),
+        firmware=firmware_of(domain),
         disks=tuple(_disks(domain)),
         nics=tuple(_nics(domain)),
         kept=_kept(domain),
@@ -127,7 +127,8 @@ def _count(text: str, path: str) -> int:
 # ---- firmware
 
 
-def _firmware(domain: Element) -> str:
+def firmware_of(domain: Element) -> str:
+    """bios, uefi, or uefi with Secure Boot."""
     loader = domain.find("os", "loader")
     if domain.get("firmware", "os") == "efi" or (
         loader is not None and loader.attributes.get("type") == "pflash"

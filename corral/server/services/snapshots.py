@@ -11,6 +11,7 @@ Next door      model/snapshot.py; vms.py calls refuse_…()
 Start here     Snapshots.create()
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -19,10 +20,13 @@ from corral.clock import new_id
 from corral.controllers.copying import copies_of_snapshot
 from corral.controllers.migration_plan import reverting
 from corral.errors import CorralError, InUse, Invalid
+from corral.hypervisor.libvirt.reading import firmware_of
+from corral.hypervisor.libvirt.xmltree import parse
+from corral.model.hardware import Firmware
 from corral.model.ids import SnapshotId, VmId
 from corral.model.operation import Operation, Verb
 from corral.model.pool import StoragePool
-from corral.model.snapshot import RevertWish, Snapshot, SnapshotPhase, SnapshotSpec, SnapshotStatus
+from corral.model.snapshot import Beside, RevertWish, Snapshot, SnapshotPhase, SnapshotSpec, SnapshotStatus
 from corral.model.vm import VM, DomainState, VMSpec
 from corral.model.volume import Volume, VolumePhase
 from corral.server.services.asking import Asking
@@ -136,7 +140,11 @@ class Snapshots(Things):
             vm, f"{vm.name}.{ask.name}", self.mirror, self.clock.now_s(), new_id("snap", self.clock)
         )
         spec = msgspec.structs.replace(
-            snapshot.spec, memory=ask.memory, freeze=ask.freeze, description=ask.description
+            snapshot.spec,
+            memory=ask.memory,
+            freeze=ask.freeze,
+            description=ask.description,
+            left_out=() if ask.memory else snapshot.spec.left_out,
         )
         snapshot = snapshot.having(spec=spec, labels=ask.labels)
         return Change(
@@ -204,9 +212,19 @@ def new_snapshot(vm: VM, name: str, mirror: Mirror, now_s: float, id: str) -> Sn
             nics=len(vm.spec.nics),
             sizes_bytes=tuple(volume.spec.size_bytes for volume in volumes),
             hardware=vm.spec.hardware,
+            left_out=tuple(beside_disks(vm)),
         ),
         status=SnapshotStatus(since=now_s),
     )
+
+
+def beside_disks(vm: VM) -> Iterator[Beside]:
+    """What a snapshot of its disks alone leaves out."""
+    hardware, own = vm.spec.hardware, parse(vm.spec.base_xml) if vm.spec.base_xml else None
+    if hardware.firmware is not Firmware.BIOS or (own and firmware_of(own) != "bios"):
+        yield Beside.VARIABLES
+    if hardware.tpm or (own and own.find("devices", "tpm")):
+        yield Beside.TPM
 
 
 def standing_on(vm: VM, snapshot: SnapshotId | None) -> VM:

@@ -1,16 +1,27 @@
 """Snapshots as users ask for them: the tree, what is refused, how operations end."""
 
+from pathlib import Path
+
 import pytest
+from msgspec.structs import replace
 
 from corral.errors import CorralError, InUse, Invalid
+from corral.model.hardware import Firmware, Hardware
 from corral.model.ids import SnapshotId
 from corral.model.operation import Operation
 from corral.model.resource import Trouble
-from corral.model.snapshot import RevertReport, Snapshot, SnapshotPhase, SnapshotReport, SnapshotState
-from corral.model.vm import VM, DomainState, VMReport
+from corral.model.snapshot import Beside, RevertReport, Snapshot, SnapshotPhase, SnapshotReport, SnapshotState
+from corral.model.vm import VM, DomainState, VMReport, VMSpec
 from corral.model.volume import ObjectReport, ObjectState, Volume
 from corral.server.services.requests import CreatePool, CreateSnapshot, MigrateVM, NewDisk
-from corral.server.services.snapshots import NotNow, OtherHardware, SnapshotNotReady, WouldLoseSnapshots
+from corral.server.services.snapshots import (
+    NotNow,
+    OtherHardware,
+    SnapshotNotReady,
+    WouldLoseSnapshots,
+    beside_disks,
+)
+from corral.store.interface import Put
 from tests.unit.server.rig import ASKING, PlayedAgent, Rig, in_rig
 
 MADE = ObjectReport(state=ObjectState.READY, progress=1.0)
@@ -78,6 +89,33 @@ async def test_take_and_delete(rig: Rig) -> None:
     await rig.clock.sleep(1)
     assert state(rig, asked) == "succeeded" and not rig.mirror.list(Snapshot)
     assert rig.mirror.find(VM, "web").spec.snapshot is None
+
+
+FOUND = Path(__file__).parents[1] / "hypervisor/domains/windows-secure-boot.xml"
+BOTH = (Beside.VARIABLES, Beside.TPM)
+LEFT_OUT = [  # name, hardware, its own definition, what a snapshot of disks leaves out
+    ("BIOS: nothing", Hardware(), "", ()),
+    ("UEFI", Hardware(firmware=Firmware.UEFI), "", (Beside.VARIABLES,)),
+    ("BIOS with a TPM", Hardware(tpm=True), "", (Beside.TPM,)),
+    ("Secure Boot", Hardware(firmware=Firmware.UEFI_SECURE, tpm=True), "", BOTH),
+    ("adopted, whose hardware stands in its own definition", Hardware(), FOUND.read_text(), BOTH),
+]
+
+
+@pytest.mark.parametrize(("hardware", "own", "left_out"), [pytest.param(*r[1:], id=r[0]) for r in LEFT_OUT])
+def test_what_a_snapshot_of_disks_leaves_out(hardware: Hardware, own: str, left_out: tuple[Beside]) -> None:
+    spec = VMSpec(cpus=1, memory_bytes=1, hardware=hardware, base_xml=own)
+    assert tuple(beside_disks(VM(id="vm-1", name="web", spec=spec))) == left_out
+
+
+@in_rig
+async def test_memory_brings_variables_and_tpm_along(rig: Rig) -> None:
+    agent = await web(rig)
+    vm = rig.mirror.find(VM, "web")
+    secure = replace(vm.spec, hardware=Hardware(firmware=Firmware.UEFI_SECURE, tpm=True))
+    await rig.store.commit([Put(vm.having(spec=secure))])
+    assert (await taken(rig, agent, "disks")).spec.left_out == BOTH
+    assert (await taken(rig, agent, "all", memory=True)).spec.left_out == ()
 
 
 @in_rig
