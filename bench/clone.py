@@ -62,7 +62,7 @@ def clone(client: Client, name: str, *, full: bool = False) -> float:
 
 def remove(client: Client, name: str) -> None:
     client.operations.wait(client.vms.stop(name, force=True), timeout_s=60)
-    client.operations.wait(client.vms.delete(name), timeout_s=60)
+    client.operations.wait(client.vms.delete(name, purge=True), timeout_s=60)
 
 
 def prepare(lab: Lab) -> None:

@@ -73,7 +73,7 @@ def measure(lab: Lab, rounds: int) -> dict[str, float]:
         backing = json.loads(host.run("qemu-img", "info", "-U", "--output=json", volume))["backing-filename"]
         client.operations.wait(client.vms.stop(vm.id, force=True), timeout_s=60)
         by = by_hand(lab, xml, volume, backing)
-        client.operations.wait(client.vms.delete(vm.id), timeout_s=60)
+        client.operations.wait(client.vms.delete(vm.id, purge=True), timeout_s=60)
         print(
             f"{'warm-up' if not number else f'round {number:2}'}   ours {took:.3f} s   by hand {by:.3f} s",
             flush=True,

@@ -307,6 +307,9 @@ def restart(
 def delete(
     vms: VmNames,
     keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="Keep the disks made for it.")] = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Delete its volumes for good, without the trash.")
+    ] = False,
     erase: Annotated[
         bool,
         typer.Option("--erase", help="Delete also files of an adopted VM that were there before Corral."),
@@ -317,15 +320,17 @@ def delete(
     timeout: TimeoutOption = "",
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Delete VMs, and the volumes made for them. Files of adopted VMs stay unless --erase is given.
+    """Delete VMs; the volumes made for them go into the trash. Files of adopted VMs stay unless --erase is given.
 
     Example: corral vm delete web --keep-volumes
     """
-    what = "keeping their volumes" if keep_volumes else "with their volumes"
-    sure(f"Delete {', '.join(vms)}, {what}?", yes or dry_run)
+    what = (
+        "keep their volumes" if keep_volumes else f"their volumes {'for good' if purge else 'into the trash'}"
+    )
+    sure(f"Delete {', '.join(vms)}, and {what}?", yes or dry_run)
     with connect() as client:
         nouns = client.vms.having(dry_run=dry_run)
-        asked = [nouns.delete(vm, keep_volumes=keep_volumes, erase=erase) for vm in vms]
+        asked = [nouns.delete(vm, keep_volumes=keep_volumes, purge=purge, erase=erase) for vm in vms]
         finish(client, asked, output, wait=wait, timeout=timeout, dry_run=dry_run)
 
 

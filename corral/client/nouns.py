@@ -265,9 +265,12 @@ class VMs(Noun[VM]):
         """Its memory goes to its node's disk; start() goes on from there."""
         return self._change("POST", f"{_quoted(name)}/suspend")
 
-    def delete(self, name: str, *, keep_volumes: bool = False, erase: bool = False) -> Operation:
-        """erase: files of an adopted VM go too."""
-        query = {"keep_volumes": "true" if keep_volumes else "", "erase": "true" if erase else ""}
+    def delete(
+        self, name: str, *, keep_volumes: bool = False, purge: bool = False, erase: bool = False
+    ) -> Operation:
+        """Its volumes go into the trash; `purge`: for good; `erase`: files of an adopted VM go too."""
+        flags = {"keep_volumes": keep_volumes, "purge": purge, "erase": erase}
+        query = {flag: "true" if given else "" for flag, given in flags.items()}
         return self._change("DELETE", _quoted(name), query=query)
 
     def settle(self, name: str, how: str, digest: str = "") -> Operation:

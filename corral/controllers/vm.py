@@ -23,6 +23,7 @@ from corral.controllers.placement import FleetKeeper, ask_of, local_volumes
 from corral.controllers.platform import settle
 from corral.controllers.preflight import incompatible
 from corral.controllers.vm_plan import VmPlan, plan_vm, seen_of
+from corral.controllers.volume import into_trash
 from corral.model.event import Event
 from corral.model.ids import NodeId, VmId, VolumeId
 from corral.model.network import Network
@@ -230,6 +231,12 @@ class VmController(Seat):
         writes: list[Write] = [Put(event), *(Remove(id) for id in gone)]
         await self.desk.commit(writes, {r.id: r.revision for r in gone.values()})
 
+    def _gone(self, volume: Volume, vm: VM) -> Volume:
+        now_s = self.clock.now_s()
+        if is_kept(volume, vm):
+            return into_trash(volume, vm.spec.trash_s, now_s)
+        return volume.having(deleted_at=now_s, generation=volume.generation + 1)
+
     async def _clear(self, vm: VM, plan: VmPlan) -> float | None:
         """No node has anything of the VM any more: its volumes go, then its record and ports."""
         if vm.spec.released:
@@ -240,11 +247,9 @@ class VmController(Seat):
         if left and not volumes:
             return RETRY_PLACING_S  # until the copies that are being made of them are whole
         if volumes:
-            now_s = self.clock.now_s()
-            await self.desk.replace(
-                *(v.having(deleted_at=now_s, generation=v.generation + 1) for v in volumes)
-            )
-        elif plan.remove:
+            await self.desk.replace(*(self._gone(v, vm) for v in volumes))
+            return 0.0  # what is in the trash is not the VM's any more, and calls nobody
+        if plan.remove:
             gone: list[Resource] = [vm, *self.mirror.select(Port, "vm", vm.id)]
             gone += self.mirror.select(Snapshot, "vm", vm.id)
             event = self.desk.event(vm, "deleted", f"{vm.name}: deleted")
@@ -255,6 +260,17 @@ class VmController(Seat):
         else:
             await self._write(vm, plan)
         return None
+
+
+def is_kept(volume: Volume, vm: VM) -> bool:
+    """Whether it goes into the trash when its VM goes.
+
+    Not one that was never whole, that is a file of somebody else's (it stays, or it was asked to go), or that was made
+    from an image for a CD drive. Of one that was on its way to another node nobody knows which file is the right one.
+    """
+    medium = vm.spec.cd.volume if vm.spec.cd and vm.spec.cd.image else None
+    whole = volume.status.made and volume.status.moving_to is None
+    return vm.spec.trash_s > 0 and whole and volume.spec.file is None and volume.id != medium
 
 
 def _without_forwards(network: Resource | None, vm: VM) -> Network | None:

@@ -12,7 +12,7 @@ from corral.model.node import Node
 from corral.model.pool import StoragePool
 from corral.model.resource import Trouble
 from corral.model.vm import VM
-from corral.model.volume import ObjectState, Volume, VolumePhase, VolumeStatus
+from corral.model.volume import ObjectState, Trash, Volume, VolumePhase, VolumeStatus
 from corral.store.interface import Change, ChangeVerb, Put, Remove
 
 RETRY_S = 5.0
@@ -54,6 +54,16 @@ def plan_volume(
         return VolumePlan(status=_to(status, phase, status.report.trouble, now_s))
     phase = VolumePhase.FAILED if status.report.trouble else VolumePhase.CREATING
     return VolumePlan(status=_to(status, phase, status.report.trouble, now_s))
+
+
+def into_trash(volume: Volume, keep_s: float, now_s: float) -> Volume:
+    """As it is in the trash: nobody has it. Nothing happens on its node. The name that it gets can be given by nobody."""
+    trash = Trash(name=volume.name, at=now_s, until=now_s + keep_s)
+    return volume.having(
+        name=f"{volume.name}~{volume.id[-8:].lower()}",
+        generation=volume.generation + 1,
+        spec=msgspec.structs.replace(volume.spec, trash=trash, vm=None),
+    )
 
 
 def _without_old_traces(volume: Volume, removed: Container[str]) -> VolumeStatus:

@@ -141,7 +141,7 @@ def import_image(client: Client, path: Path) -> None:
 def forget_old(client: Client) -> None:
     """Delete the VM of an earlier run."""
     try:
-        client.operations.wait(client.vms.delete(NAME), timeout_s=60)
+        client.operations.wait(client.vms.delete(NAME, purge=True), timeout_s=60)
     except NotFound:
         return
     tell(f"VM {NAME} of an earlier run is deleted")

@@ -181,6 +181,7 @@ class VMSpec(Struct, frozen=True, kw_only=True):
     adoption: int = 0  # VMStatus.stint in which its node takes its domain over; 0: Corral made it
     autostart: bool = False  # libvirtd started its domain with the host, and will again once it is released
     settles: str = ""  # Drift.digest that a user settled: that one may be overwritten
+    trash_s: float = 0.0  # when it goes, its volumes can be had back for so long; 0: they go with it
     released: bool = False  # when it goes, its domain stays, without Corral
 
     @property

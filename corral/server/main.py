@@ -127,7 +127,7 @@ async def _core(config: ServerConfig, clock: Clock, stack: AsyncExitStack) -> tu
     core.consoles = Consoles(core.mirror, core.hub, clock)
     core.image_store = ImageStore(config.data_dir / "images", core.services.desk)
     core.image_keep_s = config.image_keep_s
-    core.services.volumes.trash_s = config.trash_s
+    core.services.desk.trash_s = config.trash_s
     imports = Imports(core.image_store, Whereabouts.of(config.image_networks))
     core.forget_image, core.fetch_image = imports.forget, imports.begin
     stack.push_async_callback(imports.close)

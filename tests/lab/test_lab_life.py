@@ -87,7 +87,7 @@ def test_stop_start_restart_delete(world: World) -> None:
     world.wait(world.client.vms.restart("lively", force=True))
     assert world.qemu_pid(world.node_of("lively"), "lively") != first
     files = len(world.volume_files(node))
-    world.wait(world.client.vms.delete("lively"))
+    world.wait(world.client.vms.delete("lively", purge=True))
     assert world.client.vms.find("lively") is None and len(world.volume_files(node)) == files - 1
     world.tidy()
 

@@ -74,11 +74,11 @@ class World:
         return self.client.operations.get(operation.id)
 
     def remove(self, name: str) -> None:
-        """Delete a VM if it is there."""
+        """Delete a VM if it is there, and its volumes for good: the lab's disk is small."""
         try:
             if not self.vm(name).deleting:
                 self.client.vms.stop(name, force=True)
-            self.wait(self.client.vms.delete(name))
+            self.wait(self.client.vms.delete(name, purge=True))
         except NotFound:
             return
 

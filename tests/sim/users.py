@@ -174,7 +174,7 @@ class Users:
             (f"suspend {vm}", lambda c, a: c.services.changes.suspend(vm, a)),
             (f"stop {vm}", lambda c, a: c.services.vms.stop(vm, a, force=force)),
             (f"restart {vm}", lambda c, a: c.services.vms.restart(vm, a, force=force)),
-            (f"delete {vm}", lambda c, a: c.services.vms.delete(vm, a)),
+            (f"delete {vm}", lambda c, a: c.services.vms.delete(vm, a, purge=force)),
             (f"create-volume {volume}", lambda c, a: c.services.volumes.create(data, a)),
             (f"snapshot {vm}", lambda c, a: c.services.snapshots.create(vm, snapshot, a)),
             (f"snapshot {vm}", lambda c, a: c.services.snapshots.create(vm, snapshot, a)),

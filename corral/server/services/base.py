@@ -27,6 +27,7 @@ from corral.store.mirror import Mirror
 
 NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 LABEL: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_./-]{0,125}[A-Za-z0-9])?")
+TRASH_S: Final = 7 * 86_400.0
 RACES_MAX: Final = 50  # times that a change is planned anew because somebody was faster
 
 
@@ -60,6 +61,7 @@ class Desk:
         """`secret_key` is the same for all servers of an installation (issuing.py); empty: of this desk alone."""
         self.store, self.mirror, self.clock = store, mirror, clock
         self.secret_key = secret_key or new_secret(clock).encode()
+        self.trash_s = TRASH_S  # how long deleted volumes are kept; 0: not at all
 
     async def submit(self, asking: Asking, plan: Callable[[], Change]) -> Operation:
         """Carry out what `plan` says, once; `plan` is called again when somebody else was faster.

@@ -102,10 +102,10 @@ class WouldLoseSnapshots(CorralError):
     code = "snapshot.would_be_lost"
     status = 409
 
-    def __init__(self, vm: VM, count: int, why: str) -> None:
+    def __init__(self, vm: VM, count: int, why: str, *, instead: str = "") -> None:
         super().__init__(
             f"VM {vm.name} has {count} snapshots, which {why}",
-            hint="Delete them first: `corral snapshot list --vm` shows them.",
+            hint=f"Delete them first: `corral snapshot list --vm {vm.name}` shows them.{instead}",
             vm=vm.id,
             count=count,
         )
@@ -283,9 +283,10 @@ def refuse_migration(vm: VM, mirror: Mirror) -> None:
 
 
 def refuse_keeping_volumes(vm: VM, mirror: Mirror) -> None:
-    """Raises WouldLoseSnapshots: nobody could get at them without the VM"""
+    """Raises WouldLoseSnapshots: nobody could get at them without the VM, be its volumes in the trash or not"""
     if snapshots := mirror.select(Snapshot, "vm", vm.id):
-        raise WouldLoseSnapshots(vm, len(snapshots), "would be left in its volumes, out of reach")
+        why, instead = "would be left in its volumes, out of reach", " Or let all go for good: --purge."
+        raise WouldLoseSnapshots(vm, len(snapshots), why, instead=instead)
 
 
 def refuse_leaving_volumes(vm: VM, mirror: Mirror) -> None:

@@ -130,11 +130,17 @@ class VMs:
         return preflight(self.mirror, self._here(vm), self.figures, target)
 
     async def delete(
-        self, vm: str, asking: Asking, *, keep_volumes: bool = False, erase: bool = False
+        self,
+        vm: str,
+        asking: Asking,
+        *,
+        keep_volumes: bool = False,
+        purge: bool = False,
+        erase: bool = False,
     ) -> Operation:
-        """Erase: files that were there before Corral go too."""
+        """Its volumes go into the trash. `purge`: for good; `erase`: files that were there before Corral go too."""
         return await self.desk.submit(
-            asking, lambda: self._delete(self.mirror.find(VM, vm), keep_volumes, erase)
+            asking, lambda: self._delete(self.mirror.find(VM, vm), keep_volumes, purge, erase)
         )
 
     def _here(self, name: str) -> VM:
@@ -257,17 +263,23 @@ class VMs:
             foreseen=foreseen(forecast, target.id if target else ""),
         )
 
-    def _delete(self, vm: VM, keep_volumes: bool, erase: bool = False) -> Change:
+    def _delete(self, vm: VM, keep_volumes: bool, purge: bool, erase: bool) -> Change:
         if vm.spec.protected:
             raise Protected(vm.name)
+        if keep_volumes and purge:
+            raise Invalid("purge", "true", "possible without keep_volumes")
         if keep_volumes and vm.status.migration and vm.status.migration.volumes:
             raise Migrating(vm)  # which of their files is the right one shows when it has ended
         if to_come := clones_to_come(vm, self.mirror):
             raise InUse("VM", vm.name, f"volume {to_come[0].name}, which is being cloned from it")
-        gone = vm.having(deleted_at=vm.deleted_at or self.clock.now_s(), generation=vm.generation + 1)
+        gone = vm.having(
+            deleted_at=vm.deleted_at or self.clock.now_s(),
+            generation=vm.generation + 1,
+            spec=msgspec.structs.replace(vm.spec, trash_s=0.0 if purge else self.desk.trash_s),
+        )
         writes: list[Write] = [Put(gone)]
         expect = {vm.id: vm.revision}
-        if keep_volumes:
+        if keep_volumes or (gone.spec.trash_s and not vm.deleting):
             refuse_keeping_volumes(vm, self.mirror)
         elif not vm.deleting:
             refuse_leaving_volumes(vm, self.mirror)

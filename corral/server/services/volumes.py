@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from corral.controllers.copying import copies_of
+from corral.controllers.volume import into_trash
 from corral.errors import CorralError, InUse, Invalid
 from corral.model.ids import NodeId, PoolId, VolumeId
 from corral.model.node import Node
@@ -21,7 +22,7 @@ from corral.model.pool import StoragePool
 from corral.model.snapshot import Snapshot
 from corral.model.units import MiB
 from corral.model.vm import VM, VMPhase
-from corral.model.volume import Trash, Volume, VolumePhase, VolumeSource
+from corral.model.volume import Volume, VolumePhase, VolumeSource
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, check_name
 from corral.server.services.disks import plan_volume, the_pool, users_of
@@ -39,7 +40,6 @@ from corral.server.services.vm_states import Migrating, VmGoing
 from corral.store.interface import Put
 from corral.store.mirror import Mirror
 
-TRASH_S = 7 * 86_400.0
 COPIED_BYTES_S = 20 * MiB  # a copy that is slower than this counts as stuck
 
 
@@ -103,8 +103,6 @@ class NotInTrash(CorralError):
 
 class Volumes(Things):
     """Requests about volumes."""
-
-    trash_s = TRASH_S  # how long deleted volumes are kept; 0: not at all
 
     async def create(self, ask: CreateVolume, asking: Asking) -> Operation:
         return await self.desk.submit(asking, lambda: self._create(ask))
@@ -226,26 +224,16 @@ class Volumes(Things):
             raise InUse("Volume", volume.name, f"volume {copies[0].name}, which is being copied from it")
         if volume.moves and not volume.deleting:
             raise VolumeMoves(volume)
-        kept = volume.status.made and not volume.deleting and self.trash_s > 0
+        kept = volume.status.made and not volume.deleting and self.desk.trash_s > 0
         if kept and not purge and not wipe and not volume.spec.trash:
-            return self._into_trash(volume)
+            trashed = into_trash(volume, self.desk.trash_s, self.clock.now_s())
+            return self._replace(volume, trashed, Verb.DELETE, done=True)
         spec = msgspec.structs.replace(
             volume.spec, wipe=wipe or volume.spec.wipe, erase=wipe or volume.spec.erase
         )
         return msgspec.structs.replace(
             self._going(volume.having(spec=spec)), deadline_s=600.0 + (size_deadline_s(volume) if wipe else 0)
         )
-
-    def _into_trash(self, volume: Volume) -> Change:
-        """Nothing happens on its node. The name that it gets can be given by nobody."""
-        now_s = self.clock.now_s()
-        trash = Trash(name=volume.name, at=now_s, until=now_s + self.trash_s)
-        gone = volume.having(
-            name=f"{volume.name}~{volume.id[-8:].lower()}",
-            generation=volume.generation + 1,
-            spec=msgspec.structs.replace(volume.spec, trash=trash, vm=None),
-        )
-        return self._replace(volume, gone, Verb.DELETE, done=True)
 
     def _restore(self, volume: Volume, ask: RestoreVolume) -> Change:
         trash = volume.spec.trash

@@ -87,6 +87,7 @@ MUTATIONS = [  # name, what is called, method, path, query, body
         {"keep_volumes": ["true"]},
         None,
     ),
+    ("purge", lambda c: c.vms.delete("web", purge=True), "DELETE", "/vms/web", {"purge": ["true"]}, None),
     ("label", lambda c: c.vms.set_labels("web", {"a": "b"}), "PATCH", "/vms/web", {}, {"labels": {"a": "b"}}),
     (
         "dry run",

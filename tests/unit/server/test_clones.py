@@ -117,7 +117,7 @@ async def test_a_source_stays_until_its_clone_has_what_it_needs(rig: Rig) -> Non
         await rig.services.vms.delete("web", ASKING)
     await rig.services.operations.cancel(asked.id, ASKING)
     assert rig.mirror.find(VM, "two").deleting
-    gone = await rig.services.vms.delete("web", ASKING)
+    gone = await rig.services.vms.delete("web", ASKING, purge=True)
     await agent.assigned()
     for vm in rig.mirror.list(VM):
         absent = VMReport(state=DomainState.ABSENT, stint=vm.status.stint, role="none")

@@ -204,7 +204,7 @@ async def test_a_life_from_create_to_nothing_left(rig: Rig) -> None:
     assert _state(rig, op) is OperationState.SUCCEEDED
     with pytest.raises(NodeHasVMs):
         await rig.services.nodes.remove("n1", ASKING)
-    gone = await rig.services.vms.delete("web", ASKING)
+    gone = await rig.services.vms.delete("web", ASKING, purge=True)
     await agent.assigned()
     assert agent.held[vm.id].role == "none"
     assert agent.held[disk].wanted, "the volume must outlive the domain"

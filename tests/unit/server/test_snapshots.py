@@ -216,7 +216,9 @@ async def test_memory_fits_no_other_hardware(rig: Rig) -> None:
 async def test_a_vm_takes_its_snapshots_along(rig: Rig) -> None:
     agent = await web(rig)
     await taken(rig, agent, "one")
-    asked = await rig.services.vms.delete("web", ASKING)
+    with pytest.raises(WouldLoseSnapshots, match="out of reach"):
+        await rig.services.vms.delete("web", ASKING)  # into the trash
+    asked = await rig.services.vms.delete("web", ASKING, purge=True)
     vm = rig.mirror.find(VM, "web")
     await agent.assigned()
     absent = VMReport(state=DomainState.ABSENT, stint=vm.status.stint, role="none")

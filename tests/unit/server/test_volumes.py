@@ -1,19 +1,37 @@
 """Volumes as users ask for them: what is refused, what goes to which node, how it ends."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from msgspec.structs import replace
 
+from corral.controllers.vm import is_kept
 from corral.errors import CorralError, InUse, Invalid, NameTaken
+from corral.model.ids import ImageId, NodeId, PoolId, VolumeId
 from corral.model.node import PoolOnNode
 from corral.model.operation import Operation
 from corral.model.pool import StoragePool
 from corral.model.units import GiB
-from corral.model.vm import VM, DomainState, VMReport
-from corral.model.volume import ObjectReport, ObjectState, Volume, VolumePhase
+from corral.model.vm import VM, Cd, DomainState, VMReport, VMSpec
+from corral.model.volume import (
+    FoundFile,
+    ObjectReport,
+    ObjectState,
+    Volume,
+    VolumePhase,
+    VolumeSpec,
+    VolumeStatus,
+)
 from corral.server.services.requests import CloneVolume, CreatePool, CreateVolume, NewDisk, RestoreVolume
 from corral.server.services.volumes import NotInTrash, VolumeChanging, VolumeNotReady
 from tests.unit.server.rig import ASKING, PlayedAgent, Rig, in_rig
+
+R = TypeVar("R", VM, Volume)
+
+
+def having(resource: R, **spec: Any) -> R:
+    return resource.having(spec=replace(resource.spec, **spec))
+
 
 MADE = ObjectReport(state=ObjectState.READY, progress=1.0)
 
@@ -162,7 +180,7 @@ async def test_deleted_volume_is_restored(rig: Rig) -> None:
 async def test_trash_is_emptied_when_its_time_is_over(rig: Rig) -> None:
     await rig.shared_pool()
     agent = await rig.node("n1")
-    rig.services.volumes.trash_s = 100.0
+    rig.services.desk.trash_s = 100.0
     origin = await a_volume(rig, agent)
     await rig.services.volumes.delete("data", ASKING)
     await rig.clock.sleep(90.0)
@@ -173,6 +191,76 @@ async def test_trash_is_emptied_when_its_time_is_over(rig: Rig) -> None:
     assert not agent.held[origin.id].wanted
     await agent.report(volumes={origin.id: ObjectReport(state=ObjectState.ABSENT, wanted=False)})
     assert rig.mirror.get(origin.id) is None
+
+
+async def web_is_gone(rig: Rig, agent: PlayedAgent, **how: bool) -> Operation:
+    """VM web has run, and is deleted."""
+    await rig.vm()
+    await agent.assigned()
+    vm = rig.mirror.find(VM, "web")
+    runs = VMReport(state=DomainState.RUNNING, stint=vm.status.stint, role="owner", generation=1, boot=1)
+    await agent.report(vms={vm.id: runs}, volumes=dict.fromkeys(vm.spec.volumes, MADE))
+    operation = await rig.services.vms.delete("web", ASKING, **how)
+    await agent.assigned()
+    gone = VMReport(state=DomainState.ABSENT, stint=vm.status.stint, role="none")
+    await agent.report(vms={vm.id: gone})
+    await rig.clock.sleep(1.0)
+    return rig.mirror.find(Operation, operation.id)
+
+
+@in_rig
+async def test_volumes_of_a_deleted_vm_can_be_had_back(rig: Rig) -> None:
+    """By name; also when a VM of the same name has come and gone meanwhile."""
+    await rig.shared_pool()
+    agent = await rig.node("n1")
+    for _ in range(2):
+        assert (await web_is_gone(rig, agent)).status.state == "succeeded"
+    assert rig.mirror.list(VM) == []
+    trashed = rig.mirror.list(Volume)
+    assert [v.spec.trash.name for v in trashed if v.spec.trash] == ["web-0", "web-0"]
+    assert all(agent.held[v.id].wanted for v in trashed), "nothing happens on the node"
+    await rig.services.volumes.restore(trashed[0].id, RestoreVolume(), ASKING)
+    await rig.clock.sleep(0.2)
+    back = rig.mirror.find(Volume, "web-0")
+    assert (back.status.phase, back.spec.vm) == (VolumePhase.READY, None)
+    await rig.vm(disks=(NewDisk(volume="web-0"),))
+
+
+@in_rig
+async def test_volumes_of_a_vm_go_at_once_when_that_is_asked_for(rig: Rig) -> None:
+    await rig.shared_pool()
+    agent = await rig.node("n1")
+    deleting = await web_is_gone(rig, agent, purge=True)
+    (volume,) = rig.mirror.list(Volume)
+    await agent.assigned()
+    assert volume.deleting and not agent.held[volume.id].wanted and deleting.status.state == "running"
+    await agent.report(volumes={volume.id: ObjectReport(state=ObjectState.ABSENT, wanted=False)})
+    await rig.clock.sleep(1.0)
+    assert (
+        rig.mirror.list(Volume) == [] and rig.mirror.find(Operation, deleting.id).status.state == "succeeded"
+    )
+    await rig.vm()
+    await refused(Invalid, rig.services.vms.delete("web", ASKING, purge=True, keep_volumes=True))
+
+
+WEB = VM(id="vm-1", name="web", spec=VMSpec(cpus=1, memory_bytes=1, trash_s=60.0))
+WHOLE = Volume(
+    id="vol-1", name="web-0", spec=VolumeSpec(pool=PoolId("p"), size_bytes=1), status=VolumeStatus(made=True)
+)
+KEPT = [  # name, volume, VM, whether it goes into the trash
+    ("whole: kept", WHOLE, WEB, True),
+    ("for good was asked for, or there is no trash", WHOLE, having(WEB, trash_s=0.0), False),
+    ("never made: nothing to keep", WHOLE.having(status=VolumeStatus()), WEB, False),
+    ("a file that was found", having(WHOLE, file=FoundFile(path="/srv/a.img")), WEB, False),
+    ("a disc's copy", WHOLE, having(WEB, cd=Cd(volume=VolumeId("vol-1"), image=ImageId("img-1"))), False),
+    ("a volume of the user's in the CD drive", WHOLE, having(WEB, cd=Cd(volume=VolumeId("vol-1"))), True),
+    ("on its way to a node", WHOLE.having(status=VolumeStatus(made=True, moving_to=NodeId("n"))), WEB, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("volume", "vm", "kept"), [pytest.param(*r[1:], id=r[0]) for r in KEPT])
+def test_which_volumes_are_kept_when_their_vm_goes(volume: Volume, vm: VM, kept: bool) -> None:
+    assert is_kept(volume, vm) is kept
 
 
 @in_rig

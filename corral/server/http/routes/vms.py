@@ -28,6 +28,7 @@ ERASE = Parameter(
     name="erase", type="boolean", text="Delete also files of an adopted VM that were there before Corral."
 )
 KEEP = Parameter(name="keep_volumes", type="boolean", text="Leave its volumes behind.")
+PURGE = Parameter(name="purge", type="boolean", text="Delete its volumes for good, without the trash.")
 UPDATES = {"protect it": {"protected": True}, "more of both": {"cpus": 4, "memory": "8GiB"}}
 EXAMPLES = {
     "from an image": {
@@ -84,14 +85,14 @@ async def update_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
 
 
 @delete("/vms/{vm:str}", status_code=202, **about("VMs", answers=Operation, status=202,
-                                                  parameters=(KEEP, ERASE, *CHANGING_ONE),
-                                                  errors=(NotFound, PreconditionFailed, Protected)))  # fmt: skip
+                                                  parameters=(KEEP, PURGE, ERASE, *CHANGING_ONE),
+                                                  errors=(Invalid, NotFound, PreconditionFailed, Protected)))  # fmt: skip
 async def delete_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
-    """Stop a VM and delete it, with the volumes that were made for it."""
-    _, asking, query = await hear(request, Nothing, "keep_volumes", "erase")
-    keep, erase = query.flag("keep_volumes"), query.flag("erase")
-    deleting = api_of(request).services.vms.delete(vm, asking, keep_volumes=keep, erase=erase)
-    return accepted(await deleting, asking)
+    """Stop a VM and delete it. The volumes that were made for it go into the trash."""
+    _, asking, query = await hear(request, Nothing, "keep_volumes", "purge", "erase")
+    keep, purge, erase = query.flag("keep_volumes"), query.flag("purge"), query.flag("erase")
+    vms = api_of(request).services.vms
+    return accepted(await vms.delete(vm, asking, keep_volumes=keep, purge=purge, erase=erase), asking)
 
 
 @post("/vms/{vm:str}/start", **about("VMs", answers=Operation, status=202, parameters=CHANGING_ONE,
