@@ -237,6 +237,10 @@ class VMs(Noun[VM]):
         """`force`: a guest that does not let go loses its power, and is started without the disk."""
         return self._change("DELETE", f"{_quoted(name)}/disks/{_quoted(volume)}", query=_flag(force))
 
+    def limit_disk(self, name: str, volume: str, **limits: int) -> Operation:
+        """iops, bytes_s, and the same with read_ and write_, a second; what is not given has no limit."""
+        return self._change("PATCH", f"{_quoted(name)}/disks/{_quoted(volume)}", {"limits": limits})
+
     def attach_nic(self, name: str, **nic: object) -> Operation:
         """`network`, and mac and address where they matter."""
         return self._change("POST", f"{_quoted(name)}/nics", nic)
@@ -244,6 +248,10 @@ class VMs(Noun[VM]):
     def detach_nic(self, name: str, nic: str, *, force: bool = False) -> Operation:
         """By MAC or IP address, or by network."""
         return self._change("DELETE", f"{_quoted(name)}/nics/{_quoted(nic)}", query=_flag(force))
+
+    def limit_nic(self, name: str, nic: str, **limits: int) -> Operation:
+        """in_mbit (to the guest) and out_mbit, a second; what is not given has no limit."""
+        return self._change("PATCH", f"{_quoted(name)}/nics/{_quoted(nic)}", {"limits": limits})
 
     def insert(self, name: str, **medium: object) -> Operation:
         """`image` or `volume` into its CD drive."""

@@ -103,7 +103,7 @@ def _came(vm: VM, generation: int) -> tuple[Leaving, ...]:
     undo = vm.spec.undo
     before = {d.volume for d in undo.disks} | ({undo.cd.volume} if undo.cd else set())
     volumes = [v for v in vm.spec.volumes if v not in before]
-    macs = [n.mac for n in vm.spec.nics if n not in undo.nics]
+    macs = [n.mac for n in vm.spec.nics if n.mac not in {old.mac for old in undo.nics}]
     return (
         *(Leaving(generation=generation, volume=v, discard=v in undo.made) for v in volumes),
         *(Leaving(generation=generation, mac=mac) for mac in macs),

@@ -59,6 +59,9 @@ class Bench(Protocol):
     def hold(self) -> None:
         """Guests of this test do not let go of devices."""
 
+    def iops(self, n: int, wish: DomainWish) -> int:
+        """Limit of the running VM's first disk, as the host has it; 0: none."""
+
     def size(self, wish: DomainWish) -> int:
         """Of its first disk's file, in bytes."""
 
@@ -149,6 +152,11 @@ class SimulatedBench:
 
     def hold(self) -> None:
         self.world.pace = replace(self.world.pace, holding_share=1.0)
+
+    def iops(self, n: int, wish: DomainWish) -> int:
+        running = self.hosts[n].domains[wish.vm].running
+        assert running is not None and running.wish is not None
+        return running.wish.disks[0].tuning.limits.iops
 
     def size(self, wish: DomainWish) -> int:
         return Path(wish.disks[0].path).stat().st_size
@@ -248,6 +256,10 @@ class LibvirtBench:
 
     def hold(self) -> None:
         """A boot sector knows nothing of hotplug."""
+
+    def iops(self, n: int, wish: DomainWish) -> int:
+        said = self.hosts[n].inside("virsh", "blkdeviotune", wish.name, "vda")
+        return int(next(line for line in said.splitlines() if "total_iops_sec " in line).split(":")[1])
 
     def size(self, wish: DomainWish) -> int:
         return Path(wish.disks[0].path).stat().st_size

@@ -28,7 +28,7 @@ from corral.hypervisor.interface import (
 from corral.hypervisor.libvirt.editing import bus_of
 from corral.hypervisor.libvirt.identity import adopted_id
 from corral.model.console import ConsoleKind
-from corral.model.hardware import Graphics, Hardware
+from corral.model.hardware import DiskLimits, DiskTuning, Graphics, Hardware, NicLimits
 from corral.model.ids import VmId
 from corral.model.link import CdAssignment
 from corral.model.units import MiB
@@ -558,6 +558,32 @@ async def test_what_the_guest_does_not_let_go_of_is_pending(
     await one.destroy(wish.vm)
     await one.start(wish.vm)
     assert await one.pending(wish.vm) == ()
+
+
+async def test_limits_of_a_disk_change_while_it_runs(bench: Bench, one: Hypervisor, wish: DomainWish) -> None:
+    await runs(one, wish)
+    for generation, iops in enumerate((50, 20, 0), start=2):
+        disk = replace(wish.disks[0], tuning=DiskTuning(limits=DiskLimits(iops=iops)))
+        await one.define(replace(wish, generation=generation, disks=(disk,)))
+        assert [p.what for p in await one.pending(wish.vm)] == ["disk"]
+        assert await one.update(wish.vm) == ()
+        assert bench.iops(0, wish) == iops
+
+
+async def test_limits_of_a_nic_change_while_it_runs_where_the_kernel_can(
+    one: Hypervisor, wish: DomainWish
+) -> None:
+    await runs(one, wish)
+    nic = replace(wish.nics[0], limits=NicLimits(in_mbit=10, out_mbit=10))
+    await one.define(replace(wish, generation=2, nics=(nic,)))
+    if (await one.inventory()).offers.nic_limits:
+        assert await one.update(wish.vm) == ()
+        await one.define(replace(wish, generation=3))
+        assert await one.update(wish.vm) == ()
+        return
+    with pytest.raises(HotplugRefused):
+        await one.update(wish.vm)
+    assert [p.what for p in await one.pending(wish.vm)] == ["nic"]
 
 
 async def test_what_can_not_change_while_it_runs_is_pending(one: Hypervisor, wish: DomainWish) -> None:

@@ -68,6 +68,30 @@ def test_a_disk_comes_grows_and_goes(world: World, plug: VM) -> None:
     world.wait(world.client.volumes.delete(volume.id))
 
 
+def test_a_disk_is_limited_while_its_guest_reads_on(world: World, plug: VM) -> None:
+    """Seen by virsh, and felt by the guest: 100 blocks of 4 KiB take 4 s at 25 a second."""
+    root, node = world.vm(NAME).spec.disks[0].volume, world.node_of(NAME)
+    read = "date +%s; dd if=/dev/vda of=/dev/null bs=4k count=100 iflag=direct 2>/dev/null; date +%s"
+
+    def seconds() -> int:
+        began, ended = (int(line) for line in guest_says(world, read).split() if line.isdecimal())
+        return ended - began
+
+    world.wait(world.client.vms.limit_disk(NAME, root, iops=25))
+    assert "total_iops_sec : 25" in world.virsh(node, "blkdeviotune", NAME, "vda")
+    assert seconds() >= 3
+    world.wait(world.client.vms.limit_disk(NAME, root))
+    assert "total_iops_sec : 0" in world.virsh(node, "blkdeviotune", NAME, "vda")
+    assert seconds() <= 2
+    mac = world.vm(NAME).spec.nics[0].mac
+    if not world.client.nodes.get(node).status.inventory.offers.nic_limits:
+        with pytest.raises(CorralError, match="can't limit a NIC"):
+            world.client.vms.limit_nic(NAME, mac, in_mbit=10)
+        return
+    world.wait(world.client.vms.limit_nic(NAME, mac, in_mbit=10))
+    assert "inbound.average: 1250" in world.virsh(node, "domiftune", NAME, mac)
+
+
 def test_a_nic_comes_with_an_address_and_goes(world: World, plug: VM) -> None:
     world.wait(world.client.vms.attach_nic(NAME, network="default"))
     nic = world.vm(NAME).spec.nics[1]

@@ -489,6 +489,13 @@ class Sim:
         }
         has = {("disk", device_key(d.volume)) for d in live.disks} | {("nic", n.mac) for n in live.nics}
         left += [f"{vm.name}: {what} {key} is not as wanted" for what, key in sorted((wanted ^ has) - later)]
+        limits = {d.volume: d.tuning.limits for d in vm.spec.disks}
+        left += [
+            f"{vm.name}: limits of {d.volume} are not as wanted"
+            for d in live.disks
+            if limits.get(d.volume, d.tuning.limits) != d.tuning.limits
+            and ("disk", device_key(d.volume)) not in later
+        ]
         if live.cpus != vm.spec.cpus and ("cpus", "") not in later:
             left.append(f"{vm.name} has {live.cpus} vCPUs")
         if live.memory_bytes != vm.spec.memory_bytes and ("memory", "") not in later:

@@ -7,18 +7,27 @@ from random import Random
 import pytest
 
 from corral.errors import CorralError
+from corral.model.hardware import DiskLimits
 from corral.model.operation import Operation, OperationState
 from corral.model.vm import VM, VMPhase
 from corral.server.core import ServerCore
 from corral.server.services.asking import Asking
-from corral.server.services.requests import CreateVM, InsertMedium, NewDisk, NewNic, ResizeVolume, UpdateVM
+from corral.server.services.requests import (
+    CreateVM,
+    InsertMedium,
+    LimitDisk,
+    NewDisk,
+    NewNic,
+    ResizeVolume,
+    UpdateVM,
+)
 from tests.sim.chaos import CALM
 from tests.sim.history import Sim
 from tests.sim.process import bury
 
 CHANGES = 200
 ASKING = Asking(by="test")
-STARTS = ("set", "disk", "nic", "insert", "resize")
+STARTS = ("set", "disk", "nic", "limit", "insert", "resize")
 
 
 async def change(core: ServerCore, chance: Random) -> Operation:
@@ -35,6 +44,9 @@ async def change(core: ServerCore, chance: Random) -> Operation:
             return await changes.detach_nic("web", chance.choice(nics).mac, ASKING)
         case "nic":
             return await changes.attach_nic("web", NewNic(network="lan"), ASKING)
+        case "limit" if disks:
+            limit = LimitDisk(limits=DiskLimits(iops=100 * chance.randrange(4)))
+            return await changes.limit_disk("web", chance.choice(disks).volume, limit, ASKING)
         case "insert" if vm.spec.cd and vm.spec.cd.volume and chance.random() < 0.5:
             return await changes.eject("web", ASKING)
         case "insert":

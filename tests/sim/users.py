@@ -12,6 +12,7 @@ from random import Random
 
 from corral.errors import CorralError
 from corral.model.found import FoundDomain
+from corral.model.hardware import DiskLimits
 from corral.model.migration import MigrationPolicy, MigrationStage
 from corral.model.network import Segment, Subnet
 from corral.model.node import Node
@@ -31,6 +32,7 @@ from corral.server.services.requests import (
     CreateVM,
     CreateVolume,
     InsertMedium,
+    LimitDisk,
     MigrateVM,
     MoveVolume,
     NewDisk,
@@ -146,6 +148,7 @@ class Users:
         snapshot = CreateSnapshot(name=self.chance.choice("abc"), memory=self.chance.random() < 0.3)
         twin = CloneVM(name=self.chance.choice(NAMES), full=self.chance.random() < 0.3)
         old = self.chance.choice(OLD)
+        limit = LimitDisk(limits=DiskLimits(iops=int(pick * 4) * 100))
         wishes: list[tuple[str, Call]] = [
             (f"adopt {old}", lambda c, a: c.services.adoptions.adopt(_found(c, old), AdoptDomain(), a)),
             (f"adopt {old}", lambda c, a: c.services.adoptions.adopt(_found(c, old), AdoptDomain(), a)),
@@ -164,6 +167,7 @@ class Users:
             (f"attach-disk {vm}", lambda c, a: c.services.changes.attach_disk(vm, NewDisk(size="1GiB", pool="shared"), a)),
             (f"attach-volume {vm}", lambda c, a: c.services.changes.attach_disk(vm, NewDisk(volume=volume), a)),
             (f"detach-disk {vm}", lambda c, a: c.services.changes.detach_disk(vm, _last_volume(c, vm), a, force=force)),
+            (f"limit-disk {vm}", lambda c, a: c.services.changes.limit_disk(vm, _last_volume(c, vm), limit, a)),
             (f"attach-nic {vm}", lambda c, a: c.services.changes.attach_nic(vm, NewNic(network="lan"), a)),
             (f"detach-nic {vm}", lambda c, a: c.services.changes.detach_nic(vm, _last_mac(c, vm), a, force=force)),
             (f"insert {vm}", lambda c, a: c.services.changes.insert(vm, InsertMedium(image="image"), a)),

@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from corral.cli.parts.hardware import DISK_LIMITS, DISK_TUNING, NIC_TUNING, YES_NO, disk_body, nic_body
+from corral.cli.parts.hardware import (
+    DISK_LIMITS,
+    DISK_TUNING,
+    NIC_LIMITS,
+    NIC_TUNING,
+    YES_NO,
+    disk_body,
+    nic_body,
+)
 from corral.errors import Invalid
 
 SPOOFING: Final = "anti-spoofing"
@@ -49,6 +57,20 @@ def _nic(fields: dict[str, str]) -> dict[str, Any]:
     if fields[SPOOFING] not in YES_NO:
         raise Invalid("--network", f"{SPOOFING}={fields[SPOOFING]}", f"{SPOOFING}=on or {SPOOFING}=off")
     return {**body, "anti_spoofing": YES_NO[fields[SPOOFING]]}
+
+
+def disk_limits(text: str) -> dict[str, int]:
+    """`iops=500,write-bytes=50MB` as the API has it; `none`: no limit. raises Invalid"""
+    fields = {} if text == "none" else _fields(text, "limits", tuple(DISK_LIMITS), "iops")
+    limits: dict[str, int] = disk_body(fields).get("limits", {})
+    return limits
+
+
+def nic_limits(text: str) -> dict[str, int]:
+    """`mbit=100` or `in-mbit=100,out-mbit=50` as the API has it; `none`: no limit. raises Invalid"""
+    fields = {} if text == "none" else _fields(text, "limits", NIC_LIMITS, "mbit")
+    limits: dict[str, int] = nic_body(fields).get("limits", {})
+    return limits
 
 
 def disk_tuning(text: str) -> dict[str, Any]:

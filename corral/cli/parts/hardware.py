@@ -98,7 +98,8 @@ DISK_LIMITS: Final = {  # as they are written: field of the API
     "read-bytes": "read_bytes_s",
     "write-bytes": "write_bytes_s",
 }
-NIC_TUNING: Final = ("model", "queues", "mbit", "in-mbit", "out-mbit")
+NIC_LIMITS: Final = ("mbit", "in-mbit", "out-mbit")
+NIC_TUNING: Final = ("model", "queues", *NIC_LIMITS)
 TOPOLOGY: Final = ("sockets", "dies", "cores", "threads")
 YES_NO: Final = {"yes": True, "on": True, "no": False, "off": False}
 

@@ -29,6 +29,9 @@ VmNames = Annotated[
 VolumeName = Annotated[
     str, typer.Argument(metavar="VOLUME", help="Name or id.", autocompletion=names_of("volumes"))
 ]
+NicName = Annotated[
+    str, typer.Argument(metavar="NIC", help="Its MAC or IP address, or its network if it is alone there.")
+]
 ForceOption = Annotated[
     bool,
     typer.Option("--force", help="A guest that has not let go after 20 s loses its power and starts anew."),
@@ -39,8 +42,10 @@ def add_changes(commands: typer.Typer) -> None:
     """Give `corral vm` these verbs."""
     commands.command("attach-disk")(attach_disk)
     commands.command("detach-disk")(detach_disk)
+    commands.command("limit-disk")(limit_disk)
     commands.command("attach-nic")(attach_nic)
     commands.command("detach-nic")(detach_nic)
+    commands.command("limit-nic")(limit_nic)
     commands.command()(insert)
     commands.command()(eject)
     commands.command()(pending)
@@ -91,6 +96,30 @@ def detach_disk(
     _do([vm], lambda vms, name: vms.detach_disk(name, volume, force=force), dry_run, wait, timeout, output)
 
 
+def limit_disk(
+    vm: VmName,
+    volume: VolumeName,
+    limits: Annotated[
+        str,
+        typer.Argument(
+            metavar="LIMITS", help="iops=N,bytes=SIZE a second, also read-… and write-…; or none."
+        ),
+    ],
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Limit what a disk may do in a second, also while its VM runs. Limits that are not named are lifted.
+
+    Example: corral vm limit-disk web data-1 iops=500,bytes=50MB
+    """
+    from corral.cli.parts.asking import disk_limits
+
+    ask = disk_limits(limits)
+    _do([vm], lambda vms, name: vms.limit_disk(name, volume, **ask), dry_run, wait, timeout, output)
+
+
 def attach_nic(
     vm: VmName,
     network: Annotated[
@@ -116,9 +145,7 @@ def attach_nic(
 
 def detach_nic(
     vm: VmName,
-    nic: Annotated[
-        str, typer.Argument(metavar="NIC", help="Its MAC or IP address, or its network if it is alone there.")
-    ],
+    nic: NicName,
     force: ForceOption = False,
     dry_run: DryRunOption = False,
     wait: WaitOption = None,
@@ -130,6 +157,27 @@ def detach_nic(
     Example: corral vm detach-nic web 0e:12:34:56:78:9a
     """
     _do([vm], lambda vms, name: vms.detach_nic(name, nic, force=force), dry_run, wait, timeout, output)
+
+
+def limit_nic(
+    vm: VmName,
+    nic: NicName,
+    limits: Annotated[
+        str, typer.Argument(metavar="LIMITS", help="mbit=N a second, or in-mbit=N,out-mbit=N; or none.")
+    ],
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Limit what a NIC may carry in a second, also while its VM runs. A way that is not named has no limit.
+
+    Example: corral vm limit-nic web lan mbit=100
+    """
+    from corral.cli.parts.asking import nic_limits
+
+    ask = nic_limits(limits)
+    _do([vm], lambda vms, name: vms.limit_nic(name, nic, **ask), dry_run, wait, timeout, output)
 
 
 def insert(

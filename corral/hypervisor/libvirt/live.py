@@ -48,6 +48,7 @@ class Change(Struct, frozen=True, kw_only=True):
     what: str
     xml: str
     drive: str = ""  # alias of the CD drive whose medium changes
+    mac: str = ""  # of the NIC
 
 
 class Tune(Struct, frozen=True, kw_only=True):
@@ -230,10 +231,10 @@ def _with_medium(here: ET.Element, there: ET.Element) -> str:
 def _changed_nics(now: Shape, then: Shape) -> Iterator[Step | Pending]:
     for key in sorted(now.nics.keys() & then.nics.keys()):
         here, there = now.nics[key], then.nics[key]
-        if shape.connected(here) != shape.connected(there):
-            yield Change(
-                what=f"network of NIC {key}", xml=_with_parts(here, there, ("source", "link", "bandwidth"))
-            )
+        other = shape.connected(here) != shape.connected(there)
+        if other or shape.rates(here) != shape.rates(there):
+            xml = _with_parts(here, there, ("source", "link", "bandwidth"))
+            yield Change(what=f"{'network' if other else 'limits'} of NIC {key}", xml=xml, mac=key)
         if shape.nic_how(here) != shape.nic_how(there):
             yield at_next_start("nic", key, f"NIC {key}: model, queues or the like")
 

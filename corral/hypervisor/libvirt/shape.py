@@ -145,8 +145,12 @@ def connected(nic: ET.Element) -> tuple[str, ...]:
     """To what, and whether its cable is plugged in."""
     found = nic.find("source")
     to = [found.get(name, "") for name in ("bridge", "network", "dev")] if found is not None else []
-    rates = [str(sorted(e.attrib.items())) for e in nic.findall("bandwidth/*")]
-    return (*to, _attribute(nic, "link", "state") or "up", *rates)
+    return (*to, _attribute(nic, "link", "state") or "up")
+
+
+def rates(nic: ET.Element) -> tuple[str, ...]:
+    """What it may carry."""
+    return tuple(e.tag + str(sorted(e.attrib.items())) for e in nic.findall("bandwidth/*"))
 
 
 def nic_how(nic: ET.Element) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def left(step: Step) -> Pending:
             return Pending(what="cpus", text=f"{count} vCPUs")
         case SetMemory(requested_bytes=size):
             return Pending(what="memory", text=f"{format_size(size)} of plugged memory")
-        case Attach(mac=mac, what=what) if mac:
+        case Attach(mac=mac, what=what) | Change(mac=mac, what=what) if mac:
             return Pending(what="nic", key=mac, text=what)
         case Attach(what=what) | Change(what=what) | Tune(what=what):
             return Pending(what="disk", key=what.rpartition(" ")[2], text=what)

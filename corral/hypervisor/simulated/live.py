@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from corral.hypervisor.interface import DomainWish
+from corral.model.link import DiskAssignment, NicAssignment
 from corral.model.units import format_size
 from corral.model.vm import Pending, device_key
 
@@ -43,6 +44,7 @@ def steps(live: DomainWish, wished: DomainWish) -> Iterator[Step]:
         if nic.mac not in {n.mac for n in live.nics} and room > 0:
             room -= 1
             yield Step("nic", nic.mac, f"NIC {nic.mac}", _with_nic(nic.mac, wished))
+    yield from _limits(live, wished)
     if live.cpus < wished.cpus <= max(live.cpus, live.hardware.cpus_max):
         yield Step("cpus", "", f"{wished.cpus} vCPUs", lambda w: replace(w, cpus=wished.cpus))
     if live.memory_bytes != wished.memory_bytes and _memory_fits(live, wished):
@@ -60,6 +62,32 @@ def _unplugs(live: DomainWish, wished: DomainWish) -> Iterator[Step]:
     for nic in live.nics:
         if nic.mac not in wanted:
             yield Step("nic", nic.mac, f"NIC {nic.mac}", _without(nic.mac), unplug=True)
+
+
+def _limits(live: DomainWish, wished: DomainWish) -> Iterator[Step]:
+    limits = {d.volume: d.tuning.limits for d in live.disks}
+    for disk in wished.disks:
+        if limits.get(disk.volume, disk.tuning.limits) != disk.tuning.limits:
+            text = f"limits of disk {disk.volume}"
+            yield Step("disk", device_key(disk.volume), text, _with_disk_limits(disk))
+    rates = {n.mac: n.limits for n in live.nics}
+    for nic in wished.nics:
+        if rates.get(nic.mac, nic.limits) != nic.limits:
+            yield Step("nic", nic.mac, f"limits of NIC {nic.mac}", _with_nic_limits(nic))
+
+
+def _with_disk_limits(like: DiskAssignment) -> Callable[[DomainWish], DomainWish]:
+    def limited(disk: DiskAssignment) -> DiskAssignment:
+        same = disk.volume == like.volume
+        return replace(disk, tuning=replace(disk.tuning, limits=like.tuning.limits)) if same else disk
+
+    return lambda w: replace(w, disks=tuple(map(limited, w.disks)))
+
+
+def _with_nic_limits(like: NicAssignment) -> Callable[[DomainWish], DomainWish]:
+    return lambda w: replace(
+        w, nics=tuple(replace(n, limits=like.limits) if n.mac == like.mac else n for n in w.nics)
+    )
 
 
 def _without(key: str) -> Callable[[DomainWish], DomainWish]:

@@ -13,13 +13,15 @@ Start here     Changes
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from corral.clock import new_id
 from corral.errors import InUse, Invalid, NotFound
+from corral.model.hardware import NicLimits
 from corral.model.ids import NetworkId, VmId, VolumeId
 from corral.model.network import Network
+from corral.model.node import Node
 from corral.model.operation import Operation, Verb
 from corral.model.pool import StoragePool
 from corral.model.profile import PRESETS
@@ -35,13 +37,23 @@ from corral.server.services.hardware import (
     CPUS_MAX,
     MEMORY_BYTES_MAX,
     MEMORY_BYTES_MIN,
+    check_disk,
     check_hardware,
+    check_nic,
     layered,
     tuned_disk,
 )
 from corral.server.services.migration import check_policy
 from corral.server.services.nics import Addresses, new_ports
-from corral.server.services.requests import CreateVM, InsertMedium, NewDisk, NewNic, UpdateVM
+from corral.server.services.requests import (
+    CreateVM,
+    InsertMedium,
+    LimitDisk,
+    LimitNic,
+    NewDisk,
+    NewNic,
+    UpdateVM,
+)
 from corral.server.services.room import check_room
 from corral.server.services.vm_states import Migrating, NotRunning, StillHeld, VmGoing, runs
 from corral.server.services.volumes import VolumeMoves
@@ -76,6 +88,12 @@ class Changes:
 
     async def detach_nic(self, vm: str, nic: str, asking: Asking, *, force: bool = False) -> Operation:
         return await self.desk.submit(asking, lambda: self._detach_nic(self._here(vm), nic, force))
+
+    async def limit_disk(self, vm: str, volume: str, ask: LimitDisk, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._limit_disk(self._here(vm), volume, ask))
+
+    async def limit_nic(self, vm: str, nic: str, ask: LimitNic, asking: Asking) -> Operation:
+        return await self.desk.submit(asking, lambda: self._limit_nic(self._here(vm), nic, ask))
 
     async def insert(self, vm: str, ask: InsertMedium, asking: Asking) -> Operation:
         return await self.desk.submit(asking, lambda: self._insert(self._here(vm), ask))
@@ -121,7 +139,7 @@ class Changes:
 
     def _plain(self, vm: VM, given: dict[str, Any]) -> Change:
         """What is done as soon as it is written."""
-        new = vm.having(generation=vm.generation + 1, spec=msgspec.structs.replace(vm.spec, **given))
+        new = vm.having(generation=vm.generation + 1, spec=replace(vm.spec, **given))
         return Change(
             target=new,
             writes=(Put(new),),
@@ -149,7 +167,7 @@ class Changes:
             raise Migrating(vm)
         operation_id = new_id("op", self.clock)
         undo = _undo(vm, operation_id, [r.id for r in made])
-        wanted = msgspec.structs.replace(vm.spec, **{**spec, "undo": undo, "forced": forced})
+        wanted = replace(vm.spec, **{**spec, "undo": undo, "forced": forced})
         check_room(vm, wanted, self.mirror)
         new = vm.having(generation=vm.generation + 1, spec=wanted)
         return Change(
@@ -191,7 +209,7 @@ class Changes:
                 "",
                 VmId(vm.id),
             )
-            return (new.having(spec=msgspec.structs.replace(new.spec, node=vm.status.node)),), ()
+            return (new.having(spec=replace(new.spec, node=vm.status.node)),), ()
         if ask.image or ask.size or ask.pool:
             raise Invalid("volume", ask.volume, "either a volume, or image, size and pool")
         return (), (self._free_volume(vm, ask.volume),)
@@ -211,7 +229,7 @@ class Changes:
         if local and node and vm.status.node and node != vm.status.node:
             raise Invalid("volume", name, "a volume on the VM's own node, or in a shared pool")
         # A new generation, so that of two VMs that want the same volume at once only one gets it.
-        return volume.having(generation=volume.generation + 1, spec=msgspec.structs.replace(volume.spec))
+        return volume.having(generation=volume.generation + 1, spec=replace(volume.spec))
 
     def _free_name(self, vm: VM, word: str = "") -> str:
         """For a volume of the VM: NAME-1, NAME-2, …"""
@@ -233,7 +251,7 @@ class Changes:
         if runs(vm) and volume.id == vm.spec.disks[0].volume:
             raise Invalid("volume", name, "another disk than the one that the running guest booted from")
         own = volume.spec.vm == vm.id
-        kept = (volume.having(spec=msgspec.structs.replace(volume.spec, vm=None)),) if own else ()
+        kept = (volume.having(spec=replace(volume.spec, vm=None)),) if own else ()
         return self._changed(
             vm,
             kept=kept,
@@ -241,6 +259,16 @@ class Changes:
             disks=tuple(disk for disk in vm.spec.disks if disk.volume != volume.id),
             leaving=self._leaving(vm, volume=VolumeId(volume.id)),
         )
+
+    def _limit_disk(self, vm: VM, name: str, ask: LimitDisk) -> Change:
+        refuse_own_definition(vm)
+        volume = self.mirror.find(Volume, name)
+        disk = next((disk for disk in vm.spec.disks if disk.volume == volume.id), None)
+        if disk is None:
+            raise NotFound("Disk", name)
+        limited = replace(disk, tuning=replace(disk.tuning, limits=ask.limits))
+        check_disk(limited, "disk")
+        return self._changed(vm, disks=tuple(limited if d == disk else d for d in vm.spec.disks))
 
     # ---- NICs
 
@@ -263,6 +291,16 @@ class Changes:
             nics=tuple(n for n in vm.spec.nics if n != nic),
             leaving=self._leaving(vm, mac=nic.mac),
         )
+
+    def _limit_nic(self, vm: VM, name: str, ask: LimitNic) -> Change:
+        refuse_own_definition(vm)
+        nic, node = self._nic(vm, name), self.mirror.get(vm.status.node or "")
+        limited = replace(nic, limits=ask.limits)
+        check_nic(limited, "nic")
+        shapes = not isinstance(node, Node) or node.status.inventory.offers.nic_limits
+        if ask.limits != NicLimits() and not shapes:
+            raise Invalid("limits", "given", "possible: the kernel of the VM's node can't limit a NIC")
+        return self._changed(vm, nics=tuple(limited if n == nic else n for n in vm.spec.nics))
 
     def _nic(self, vm: VM, name: str) -> Nic:
         found = [nic for nic in vm.spec.nics if name.lower() in (nic.mac, nic.address)]
@@ -290,14 +328,12 @@ class Changes:
             volume = plan_volume(
                 name, vm.project, pool, image.name, 0, self.mirror, self.clock, "", VmId(vm.id)
             )
-            made = (volume.having(spec=msgspec.structs.replace(volume.spec, node=vm.status.node)),)
+            made = (volume.having(spec=replace(volume.spec, node=vm.status.node)),)
             medium = made[0]
         else:
             medium = self._free_volume(vm, ask.volume)
             kept = (medium,)
-        cd = msgspec.structs.replace(
-            before, volume=VolumeId(medium.id), image=medium.spec.image if made else None
-        )
+        cd = replace(before, volume=VolumeId(medium.id), image=medium.spec.image if made else None)
         return self._changed(
             vm, made=made, kept=kept, cd=cd, leaving=self._without_medium(vm), forced=ask.force
         )
@@ -306,7 +342,7 @@ class Changes:
         cd = vm.spec.cd
         if cd is None or cd.volume is None:
             raise Invalid("vm", vm.name, "a VM with something in its CD drive")
-        empty = msgspec.structs.replace(cd, volume=None, image=None)
+        empty = replace(cd, volume=None, image=None)
         return self._changed(vm, cd=empty, leaving=self._without_medium(vm), forced=force)
 
     def _without_medium(self, vm: VM) -> tuple[Leaving, ...]:
@@ -328,7 +364,7 @@ class Changes:
             raise Migrating(vm)
         if not vm.spec.running or vm.report is None:
             raise NotRunning(vm)
-        spec = msgspec.structs.replace(vm.spec, paused=paused, turn=vm.spec.turn + 1)
+        spec = replace(vm.spec, paused=paused, turn=vm.spec.turn + 1)
         return self._power(vm, verb, spec)
 
     def _suspend(self, vm: VM) -> Change:
@@ -339,7 +375,7 @@ class Changes:
         for id in vm.spec.volumes:  # what is kept of its memory names the files that its disks are on
             if isinstance(volume := self.mirror.get(id), Volume) and volume.moves:
                 raise VolumeMoves(volume)
-        return self._power(vm, Verb.SUSPEND, msgspec.structs.replace(vm.spec, running=False, saved=True))
+        return self._power(vm, Verb.SUSPEND, replace(vm.spec, running=False, saved=True))
 
     def _power(self, vm: VM, verb: Verb, spec: VMSpec) -> Change:
         new = vm.having(generation=vm.generation + 1, spec=spec)
@@ -351,6 +387,15 @@ class Changes:
             boot=_boot(new),
             deadline_s=600.0,
         )
+
+
+def refuse_own_definition(vm: VM) -> None:
+    """Raises Invalid: it was adopted, and its definition says of what is there how it is tuned"""
+    if vm.spec.base_xml:
+        raise Invalid(
+            "vm", vm.name, "a VM of Corral's own making: limits of an adopted one stand in its own definition",
+            hint=f"`virsh blkdeviotune` or `domiftune` with --config; then `corral vm drift {vm.name} --accept`.",
+        )  # fmt: skip
 
 
 def _undo(vm: VM, operation: str, made: list[str]) -> Undo:
@@ -380,7 +425,7 @@ def _size(vm: VM, ask: UpdateVM) -> dict[str, Any]:
     if not MEMORY_BYTES_MIN <= memory_bytes <= MEMORY_BYTES_MAX or memory_bytes % MiB:
         raise Invalid("memory", ask.memory, "16MiB to 12TiB in whole MiB")
     now = vm.spec.hardware  # what it outgrows comes with its next start
-    hardware = msgspec.structs.replace(
+    hardware = replace(
         now,
         cpus_max=max(now.cpus_max, cpus) if now.topology is None else now.cpus_max,
         memory_max_bytes=max(now.memory_max_bytes, memory_bytes),

@@ -3,6 +3,7 @@
 from msgspec import UNSET, Struct, UnsetType
 
 from corral.model.console import ConsoleKind
+from corral.model.hardware import DiskLimits, NicLimits
 from corral.model.migration import MigrationPolicy
 from corral.model.network import Segment, Subnet
 from corral.model.profile import DiskChoice, HardwareChoice, NicChoice, Size, VMProfileSpec
@@ -74,6 +75,18 @@ class UpdateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     restart: RestartPolicy | UnsetType = UNSET
     stop_timeout_s: float | UnsetType = UNSET
     migration_policy: MigrationPolicy | UnsetType = UNSET
+
+
+class LimitDisk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of PATCH /vms/{vm}/disks/{volume}: all of its limits, in the place of those that it had."""
+
+    limits: DiskLimits
+
+
+class LimitNic(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of PATCH /vms/{vm}/nics/{nic}: all of its limits, in the place of those that it had."""
+
+    limits: NicLimits
 
 
 class InsertMedium(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -87,6 +87,22 @@ MUTATIONS = [  # name, what is called, method, path, query, body
         {"keep_volumes": ["true"]},
         None,
     ),
+    (
+        "limit a disk",
+        lambda c: c.vms.limit_disk("web", "data", iops=5),
+        "PATCH",
+        "/vms/web/disks/data",
+        {},
+        {"limits": {"iops": 5}},
+    ),
+    (
+        "limit a NIC no more",
+        lambda c: c.vms.limit_nic("web", "lan"),
+        "PATCH",
+        "/vms/web/nics/lan",
+        {},
+        {"limits": {}},
+    ),
     ("purge", lambda c: c.vms.delete("web", purge=True), "DELETE", "/vms/web", {"purge": ["true"]}, None),
     ("label", lambda c: c.vms.set_labels("web", {"a": "b"}), "PATCH", "/vms/web", {}, {"labels": {"a": "b"}}),
     (

@@ -60,6 +60,9 @@ def nic(mac: str, slot: int = 2, *, bridge: str = "br0", model: str = "virtio") 
     )
 
 
+RATE = "<bandwidth><inbound average='1250' burst='64'/></bandwidth><model"
+
+
 def drive(disc: str = "", bus: str = "sata") -> str:
     source = f"<source file='{disc}'/>" if disc else ""
     return (
@@ -136,6 +139,7 @@ ROWS: list[tuple[str, str, str, list[str], list[str]]] = [  # name, live, wished
     ("no limits any more", domain(disk("root", iops=500)), domain(ROOT), ["tune vda 0"], []),
     ("another cache mode waits", domain(ROOT), domain(disk("root", cache="writeback")), [], ["disk root"]),
     ("another bridge", domain(nic(M)), domain(nic(M, bridge="br9")), [f"change network of NIC {M}"], []),
+    ("another rate", domain(nic(M)), domain(nic(M).replace("<model", RATE)), [f"change limits of NIC {M}"], []),
     ("another NIC model waits", domain(nic(M)), domain(nic(M, model="e1000e")), [], [f"nic {M}"]),
     ("a disc comes", domain(drive()), domain(drive("/a.iso")), ["change medium of cd"], []),
     ("another disc", domain(drive("/a.iso")), domain(drive("/b.iso")), ["change medium of cd"], []),

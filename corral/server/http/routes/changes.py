@@ -1,6 +1,6 @@
 """Routes that change what a VM is made of, and pause it: also while it runs."""
 
-from litestar import delete, post
+from litestar import delete, patch, post
 from litestar.params import FromPath
 
 from corral.errors import InUse, Invalid, NotFound, PreconditionFailed
@@ -12,7 +12,7 @@ from corral.server.http.changing import Nothing, accepted, hear
 from corral.server.http.queries import ApiRequest
 from corral.server.services.disks import ImageNotReady
 from corral.server.services.nics import NoAddress
-from corral.server.services.requests import InsertMedium, NewDisk, NewNic
+from corral.server.services.requests import InsertMedium, LimitDisk, LimitNic, NewDisk, NewNic
 from corral.server.services.vm_states import Migrating, NotRunning, StillHeld, VmGoing
 
 FORCE = Parameter(
@@ -24,6 +24,8 @@ FORCE_CD = Parameter(name="force", type="boolean", text="Also when the guest has
 DISKS = {"an existing volume": {"volume": "data-1"}, "a new one": {"size": "20GiB", "pool": "shared"}}
 NICS = {"the next free address": {"network": "lan"}, "a given one": {"network": "lan", "address": "10.0.0.9"}}
 MEDIA = {"an image": {"image": "debian-12-netinst"}, "a volume": {"volume": "tools"}}
+DISK_LIMITS = {"of both": {"limits": {"iops": 500, "bytes_s": 50000000}}, "none any more": {"limits": {}}}
+NIC_LIMITS = {"both ways": {"limits": {"in_mbit": 100, "out_mbit": 100}}, "none any more": {"limits": {}}}
 ANY = (NotFound, PreconditionFailed, VmGoing, Migrating)
 
 
@@ -45,6 +47,15 @@ async def detach_disk(request: ApiRequest, vm: FromPath[str], volume: FromPath[s
     return accepted(await changes.detach_disk(vm, volume, asking, force=query.flag("force")), asking)
 
 
+@patch("/vms/{vm:str}/disks/{volume:str}", status_code=202, **about(
+    "VMs", body=LimitDisk, examples=DISK_LIMITS, answers=Operation, status=202, parameters=CHANGING_ONE,
+    errors=(Invalid, *ANY)))  # fmt: skip
+async def limit_disk(request: ApiRequest, vm: FromPath[str], volume: FromPath[str]) -> Answer:
+    """Limit what a VM's disk may do in a second; at once when it runs."""
+    ask, asking, _ = await hear(request, LimitDisk)
+    return accepted(await api_of(request).services.changes.limit_disk(vm, volume, ask, asking), asking)
+
+
 @post("/vms/{vm:str}/nics", status_code=202, **about(
     "VMs", body=NewNic, examples=NICS, answers=Operation, status=202, parameters=CHANGING_ONE,
     errors=(Invalid, *ANY, NoAddress, StillHeld)))  # fmt: skip
@@ -61,6 +72,15 @@ async def detach_nic(request: ApiRequest, vm: FromPath[str], nic: FromPath[str])
     _, asking, query = await hear(request, Nothing, "force")
     changes = api_of(request).services.changes
     return accepted(await changes.detach_nic(vm, nic, asking, force=query.flag("force")), asking)
+
+
+@patch("/vms/{vm:str}/nics/{nic:str}", status_code=202, **about(
+    "VMs", body=LimitNic, examples=NIC_LIMITS, answers=Operation, status=202, parameters=CHANGING_ONE,
+    errors=(Invalid, *ANY)))  # fmt: skip
+async def limit_nic(request: ApiRequest, vm: FromPath[str], nic: FromPath[str]) -> Answer:
+    """Limit what a VM's NIC may carry in a second; at once when it runs. By its MAC or IP address, or its network."""
+    ask, asking, _ = await hear(request, LimitNic)
+    return accepted(await api_of(request).services.changes.limit_nic(vm, nic, ask, asking), asking)
 
 
 @post("/vms/{vm:str}/insert", status_code=202, **about(
@@ -106,4 +126,16 @@ async def suspend(request: ApiRequest, vm: FromPath[str]) -> Answer:
     return accepted(await api_of(request).services.changes.suspend(vm, asking), asking)
 
 
-ROUTES = [attach_disk, detach_disk, attach_nic, detach_nic, insert, eject, pause, resume, suspend]
+ROUTES = [
+    attach_disk,
+    detach_disk,
+    limit_disk,
+    attach_nic,
+    detach_nic,
+    limit_nic,
+    insert,
+    eject,
+    pause,
+    resume,
+    suspend,
+]
