@@ -27,6 +27,7 @@ from corral.model.volume import Volume
 from corral.proto.lanes import Ended
 from corral.server.consoles import Leg
 from corral.server.services.snapshots import SnapshotNotReady
+from corral.server.services.volumes import refuse_found
 from corral.store.mirror import Mirror
 
 SILENCE_S: Final = 60.0  # the node says every 5 s that it works on it
@@ -85,8 +86,11 @@ def _asked(mirror: Mirror, snapshot: Snapshot, number: int, format: str) -> tupl
         raise SnapshotNotReady(snapshot)
     vm, volume = mirror.get(snapshot.spec.vm), mirror.get(snapshot.spec.disks[number])
     pool = mirror.get(volume.spec.pool) if isinstance(volume, Volume) else None
-    if not isinstance(vm, VM) or not isinstance(volume, Volume) or not isinstance(pool, StoragePool):
+    if not isinstance(vm, VM) or not isinstance(volume, Volume):
         raise NotFound("Volume", snapshot.spec.disks[number])
+    refuse_found(volume)
+    if not isinstance(pool, StoragePool):
+        raise NotFound("StoragePool", volume.spec.pool)
     if vm.status.node is None:
         raise Unavailable(f"VM {vm.name} has no node", vm=vm.id)
     ask = SendDisk(

@@ -58,8 +58,8 @@ class Clones:
         check_labels(ask.labels or {})
         if source.spec.base_xml:
             raise Invalid(
-                "vm", source.name, "a VM of Corral's own making",
-                hint="Its definition was written for that one domain. Make a new VM from a copy of its disk.",
+                "vm", source.name, "a VM of Corral's own making: an adopted one has a definition for it alone",
+                hint="Stop it, make an image of its disk (`corral image upload NAME FILE`), and new VMs from that.",
             )  # fmt: skip
         id = VmId(new_id("vm", self.clock))
         snapshot, new_snapshots = self._snapshot(source, ask, id)

@@ -250,8 +250,8 @@ def refuse_found(volume: Volume) -> None:
     """Raises Invalid: its file was there before Corral, and stays where it is"""
     if volume.spec.file:
         raise Invalid(
-            "volume", volume.name, "a volume of Corral's own making: it was adopted",
-            hint="Upload its file as an image (`corral image upload`), and make volumes from that.",
+            "volume", volume.name, f"a volume of Corral's own making: it was adopted, and stays in {volume.spec.file.path}",
+            hint="Stop its VM, upload the file as an image (`corral image upload NAME FILE`), and make volumes from that.",
         )  # fmt: skip
 
 

@@ -3,21 +3,24 @@
 import pytest
 from msgspec.structs import replace
 
-from corral.errors import CorralError
+from corral.errors import CorralError, Invalid
 from corral.hypervisor.libvirt.identity import domain_uuid
 from corral.hypervisor.simulated.foreign import foreign_report
 from corral.model.domain import Refusal
 from corral.model.found import FoundAll, FoundDomain, FoundReport
-from corral.model.ids import VmId
+from corral.model.ids import VmId, VolumeId
 from corral.model.link import VmAssignment, VmRole, VolumeAssignment
 from corral.model.network import Network
 from corral.model.operation import Operation, OperationState
 from corral.model.port import Port
 from corral.model.resource import Trouble
+from corral.model.snapshot import Snapshot, SnapshotPhase, SnapshotSpec, SnapshotStatus
 from corral.model.vm import VM, DomainState, VMPhase, VMReport
 from corral.model.volume import ObjectReport, ObjectState, Volume
+from corral.server.consoles import Consoles
+from corral.server.disks_out import disk_out
 from corral.server.services.adopting import vm_name
-from corral.server.services.requests import AdoptDomain
+from corral.server.services.requests import AdoptDomain, CloneVM, CloneVolume, MoveVolume
 from tests.unit.server.rig import ASKING, PlayedAgent, Rig, in_rig
 
 ONE, TWO = "1b000000-0000-4000-8000-0000000000a1", "1b000000-0000-4000-8000-0000000000b2"
@@ -72,6 +75,34 @@ async def test_a_dry_run_makes_nothing(rig: Rig) -> None:
     adoption = rig.services.adoptions.preview(f"n1.{ONE}", AdoptDomain(name="web-9"))
     assert adoption.vm.name == "web-9" and len(adoption.volumes) == 1 and adoption.networks[0].name == "br7"
     assert rig.mirror.list(VM) == [] and len(rig.mirror.list(FoundDomain)) == 1
+
+
+@in_rig
+async def test_what_was_adopted_is_copied_by_way_of_an_image(rig: Rig) -> None:
+    """Clone, move and export say so."""
+    await rig.shared_pool()
+    agent = await rig.node("n1")
+    await tells(agent, WEB)
+    await adopted(rig)
+    vm = await marked(rig, agent)
+    volume = rig.mirror.find(Volume, "web-0")
+    snapshot = Snapshot(
+        id="snap-1",
+        name="web.one",
+        spec=SnapshotSpec(vm=VmId(vm.id), disks=(VolumeId(volume.id),)),
+        status=SnapshotStatus(phase=SnapshotPhase.READY),
+    )
+    consoles = Consoles(rig.mirror, rig.core.hub, rig.clock)
+    for asked in (
+        rig.services.clones.clone("web", CloneVM(name="two"), ASKING),
+        rig.services.clones.clone("web", CloneVM(name="two", full=True), ASKING),
+        rig.services.volumes.clone("web-0", CloneVolume(name="two"), ASKING),
+        rig.services.volumes.move("web-0", MoveVolume(pool="default"), ASKING),
+        disk_out(consoles, rig.mirror, snapshot, 0, "qcow2"),
+    ):
+        with pytest.raises(Invalid, match="Corral's own making") as refused:
+            await asked
+        assert "corral image upload" in refused.value.hint
 
 
 @in_rig
