@@ -18,7 +18,11 @@ from corral.hypervisor.libvirt.identity import XMLNS
 from corral.hypervisor.libvirt.xmltree import Element, prefixes_in, resolved
 from corral.model.domain import DomainModel, FoundDisk, FoundNic, Refusal
 
-TYPES: Final = ("kvm", "qemu")
+TYPES: Final = (
+    "kvm",
+    "qemu",
+    "test",  # libvirt's test driver: in files only, no host has it, and written like the others
+)
 MODELLED: Final = frozenset({"name", "uuid", "title", "description", "metadata", "memory", "currentMemory", "vcpu",
                              "devices"})  # fmt: skip
 MODELLED_DEVICES: Final = frozenset({"emulator", "disk", "interface"})
