@@ -137,6 +137,8 @@ def measure(lab: Lab, turns: int) -> dict[str, float]:
         "echo_p99_ms": p(0.99, api),
         "by_hand_p50_ms": p(0.5, hand),
         "by_hand_p99_ms": p(0.99, hand),
+        "ratio_p50": round(p(0.5, api) / p(0.5, hand), 2),
+        "ratio_p99": round(p(0.99, api) / p(0.99, hand), 2),
         "bytes": len(api),
     }
 
