@@ -11,7 +11,7 @@ import os
 import time
 from pathlib import Path
 
-from bench.hotplug import a_lab
+from bench.lab import a_lab
 from bench.machine import machine, rss_mb
 from corral.lab.lab import Lab
 

@@ -11,16 +11,14 @@ import argparse
 import json
 import statistics
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
+from bench.lab import a_lab, ask_for, remove
 from bench.machine import machine
-from bench.serving import free_port
 from corral.client import Client
 from corral.lab import guest
 from corral.lab.lab import Lab
-from corral.lab.plan import LabPlan
 from corral.model.operation import Operation
 
 IMAGE, NODE, SOURCE = "large", "node1", "source"
@@ -45,24 +43,12 @@ def took_s(client: Client, ask: Operation, begin: float) -> float:
 
 def create(client: Client, name: str) -> float:
     begin = time.perf_counter()
-    ask = client.vms.create(
-        name=name,
-        memory="128MiB",
-        disks=[{"image": IMAGE, "pool": "shared"}],
-        nics=[{"network": "default"}],
-        cloud_init={"user_data": "#cloud-config\n{}\n"},
-    )
-    return took_s(client, ask, begin)
+    return took_s(client, ask_for(client, name, IMAGE), begin)
 
 
 def clone(client: Client, name: str, *, full: bool = False) -> float:
     begin = time.perf_counter()
     return took_s(client, client.vms.clone(SOURCE, name, full=full), begin)
-
-
-def remove(client: Client, name: str) -> None:
-    client.operations.wait(client.vms.stop(name, force=True), timeout_s=60)
-    client.operations.wait(client.vms.delete(name, purge=True), timeout_s=60)
 
 
 def prepare(lab: Lab) -> None:
@@ -110,16 +96,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     given = parser.parse_args()
     print(machine())
-    with tempfile.TemporaryDirectory(prefix="corral-bench-") as name:
-        plan = LabPlan(dir=Path(name) / "lab", nodes=1, prefix="10.79.3", bridge="cbench3", port=free_port())
-        lab = Lab(plan)
-        try:
-            lab.claim()
-            lab.up()
-            prepare(lab)
-            figures = measure(lab, given.rounds)
-        finally:
-            lab.down()
+    with a_lab("10.79.3", "cbench3", image=False) as lab:
+        prepare(lab)
+        figures = measure(lab, given.rounds)
     print(json.dumps(figures))
 
 

@@ -15,19 +15,14 @@ import pty
 import random
 import statistics
 import subprocess
-import tempfile
 import time
 import tty
 from collections.abc import Callable
-from pathlib import Path
 
+from bench.lab import a_lab
 from bench.machine import machine
-from bench.serving import free_port
 from corral.client.console import Console
-from corral.lab import guest
-from corral.lab.demo import import_image
 from corral.lab.lab import Lab
-from corral.lab.plan import LabPlan
 
 NODE, VM = "node1", "echo"
 TURN = 50  # bytes in a row, and then a new line: the guest's line has a limit
@@ -148,17 +143,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=8, help=f"of {TURN} bytes")
     given = parser.parse_args()
     print(machine())
-    with tempfile.TemporaryDirectory(prefix="corral-bench-") as name:
-        plan = LabPlan(dir=Path(name) / "lab", nodes=1, prefix="10.79.3", bridge="cbench2", port=free_port())
-        lab = Lab(plan)
-        try:
-            lab.claim()
-            lab.up()
-            guest.build(plan.guest_image)
-            import_image(lab.client, plan.guest_image)
-            figures = measure(lab, given.turns)
-        finally:
-            lab.down()
+    with a_lab("10.79.3", "cbench2") as lab:
+        figures = measure(lab, given.turns)
     print(json.dumps(figures))
 
 

@@ -11,18 +11,13 @@ import json
 import re
 import statistics
 import subprocess
-import tempfile
 import time
 import uuid
-from pathlib import Path
 
+from bench.lab import a_lab, ask_for
 from bench.machine import machine
-from bench.serving import free_port
 from corral.client import Client
-from corral.lab import guest
-from corral.lab.demo import import_image
 from corral.lab.lab import Lab
-from corral.lab.plan import LabPlan
 from corral.model.vm import VM
 
 IMAGE = "guest"
@@ -33,14 +28,7 @@ def ours(client: Client, number: int) -> tuple[float, VM]:
     """Seconds, and the VM that runs."""
     name = f"bench-{number}"
     begin = time.perf_counter()
-    operation = client.vms.create(
-        name=name,
-        memory="128MiB",
-        disks=[{"image": IMAGE, "pool": "shared"}],
-        nics=[{"network": "default"}],
-        cloud_init={"user_data": "#cloud-config\n{}\n"},
-    )
-    client.operations.wait(operation, timeout_s=60)
+    client.operations.wait(ask_for(client, name, IMAGE), timeout_s=60)
     took = time.perf_counter() - begin
     return took, client.vms.get(name)
 
@@ -94,17 +82,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     given = parser.parse_args()
     print(machine())
-    with tempfile.TemporaryDirectory(prefix="corral-bench-") as name:
-        plan = LabPlan(dir=Path(name) / "lab", nodes=1, prefix="10.79.1", bridge="cbench0", port=free_port())
-        lab = Lab(plan)
-        try:
-            lab.claim()
-            lab.up()
-            guest.build(plan.guest_image)
-            import_image(lab.client, plan.guest_image)
-            figures = measure(lab, given.rounds)
-        finally:
-            lab.down()
+    with a_lab("10.79.1", "cbench0") as lab:
+        figures = measure(lab, given.rounds)
     print(json.dumps(figures))
 
 

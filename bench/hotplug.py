@@ -12,23 +12,19 @@ import contextlib
 import json
 import statistics
 import subprocess
-import tempfile
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import libvirt
 import libvirt_qemu
 
+from bench.lab import a_lab
 from bench.machine import machine
-from bench.serving import free_port
 from corral.client import Client
-from corral.lab import guest
-from corral.lab.demo import import_image
 from corral.lab.lab import Lab
-from corral.lab.plan import LabPlan
 
 NODE, OURS, HAND = "node1", "ours", "hand"
 KINDS = ("disk", "nic", "vcpu", "memory")
@@ -209,21 +205,6 @@ def measure(lab: Lab, rounds: int) -> dict[str, float]:
     }
     print("ratios " + "  ".join(f"{kind} {ratio:.2f}" for kind, ratio in ratios.items()), flush=True)
     return {**figures, "worst_ratio": round(max(ratios.values()), 2)}
-
-
-@contextlib.contextmanager
-def a_lab(prefix: str, bridge: str) -> Iterator[Lab]:
-    """One node and a server, with the guest's image."""
-    with tempfile.TemporaryDirectory(prefix="corral-bench-") as name:
-        lab = Lab(LabPlan(dir=Path(name) / "lab", nodes=1, prefix=prefix, bridge=bridge, port=free_port()))
-        try:
-            lab.claim()
-            lab.up()
-            guest.build(lab.plan.guest_image)
-            import_image(lab.client, lab.plan.guest_image)
-            yield lab
-        finally:
-            lab.down()
 
 
 def main() -> None:

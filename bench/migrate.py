@@ -13,18 +13,13 @@ import json
 import re
 import statistics
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
+from bench.lab import a_lab
 from bench.machine import machine
-from bench.serving import free_port
 from corral.client import Client
-from corral.lab import guest
-from corral.lab.demo import import_image
 from corral.lab.host import LabFailed, run
 from corral.lab.lab import Lab
-from corral.lab.plan import LabPlan
 from corral.model.vm import VM
 
 NAME, TWIN = "moving", "twin"
@@ -180,20 +175,11 @@ def main() -> None:
     )
     given = parser.parse_args()
     print(machine())
-    with tempfile.TemporaryDirectory(prefix="corral-bench-") as name:
-        plan = LabPlan(dir=Path(name) / "lab", nodes=2, prefix="10.79.2", bridge="cbench1", port=free_port())
-        lab = Lab(plan)
-        try:
-            lab.claim()
-            lab.up()
-            guest.build(plan.guest_image)
-            import_image(lab.client, plan.guest_image)
-            bench = Bench(lab)
-            bench.narrow_cables()
-            bench.make()
-            figures = measure(bench, tuple(given.loads))
-        finally:
-            lab.down()
+    with a_lab("10.79.2", "cbench1", nodes=2) as lab:
+        bench = Bench(lab)
+        bench.narrow_cables()
+        bench.make()
+        figures = measure(bench, tuple(given.loads))
     print(json.dumps(figures))
 
 
