@@ -1,31 +1,13 @@
 """Profile: defaults for new VMs."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from corral.cli.parts.following import finish
-from corral.cli.parts.hardware import (
-    CpuModelOption,
-    CpusMaxOption,
-    DeviceOption,
-    FirmwareOption,
-    GraphicsOption,
-    GuestOption,
-    HugepagesOption,
-    MachineOption,
-    MemoryMaxOption,
-    NestedOption,
-    NumaCellsOption,
-    PinEmulatorOption,
-    PinOption,
-    SecureBootOption,
-    TopologyOption,
-    TpmOption,
-    VideoOption,
-    WatchdogOption,
-    hardware_body,
-)
+from corral.cli.parts.groups import GIVEN, grouped
+from corral.cli.parts.hardware import hardware_body
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
@@ -78,6 +60,36 @@ StopTimeoutOption = Annotated[
 ]
 
 
+@grouped(hardware=hardware_body)
+def spec_body(
+    *,
+    summary: SummaryOption = "",
+    cpus: CpusOption = None,
+    memory: MemoryOption = "",
+    disks: DisksOption = "",
+    nics: NicsOption = "",
+    hardware: Mapping[str, Any] = GIVEN,
+    user_data: UserDataOption = "",
+    restart: RestartOption = "",
+    stop_timeout: StopTimeoutOption = "",
+) -> dict[str, Any]:
+    """A profile's spec as the API has it, with what was given only. raises Invalid"""
+    from corral.cli.parts.asking import cloud_init_of, disk_tuning, nic_tuning
+
+    body = {
+        "summary": summary,
+        "cpus": cpus,
+        "memory": memory,
+        "hardware": hardware,
+        "disk": disk_tuning(disks),
+        "nic": nic_tuning(nics),
+        "cloud_init": cloud_init_of(user_data, "", "", []) if user_data else {},
+        "restart": restart,
+        "stop_timeout_s": duration_s(stop_timeout, "stop-timeout"),
+    }
+    return {name: value for name, value in body.items() if value not in ("", None, {})}
+
+
 @commands.command("list")
 def list_profiles(
     label: LabelFilter = None,
@@ -121,34 +133,10 @@ def _presets() -> "list[VMProfile]":
 
 
 @commands.command()
+@grouped(spec=spec_body)
 def create(
     name: Annotated[str, typer.Argument(help="Name of the new profile.")],
-    summary: SummaryOption = "",
-    cpus: CpusOption = None,
-    memory: MemoryOption = "",
-    disks: DisksOption = "",
-    nics: NicsOption = "",
-    guest: GuestOption = "",
-    firmware: FirmwareOption = "",
-    secure_boot: SecureBootOption = False,
-    tpm: TpmOption = None,
-    machine: MachineOption = "",
-    cpu_model: CpuModelOption = "",
-    nested: NestedOption = None,
-    topology: TopologyOption = "",
-    cpus_max: CpusMaxOption = None,
-    memory_max: MemoryMaxOption = "",
-    pin: PinOption = None,
-    pin_emulator: PinEmulatorOption = "",
-    numa_cells: NumaCellsOption = "",
-    hugepages: HugepagesOption = "",
-    graphics: GraphicsOption = "",
-    video: VideoOption = "",
-    watchdog: WatchdogOption = "",
-    device: DeviceOption = None,
-    user_data: UserDataOption = "",
-    restart: RestartOption = "",
-    stop_timeout: StopTimeoutOption = "",
+    spec: Mapping[str, Any] = GIVEN,
     label: LabelsOption = None,
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TABLE,
@@ -157,36 +145,6 @@ def create(
 
     Example: corral profile create database --cpus 8 --memory 32GiB --hugepages 1GiB --disks io=io_uring,iothread=yes
     """
-    spec = _spec(
-        summary=summary,
-        cpus=cpus,
-        memory=memory,
-        hardware=hardware_body(
-            guest=guest,
-            firmware=firmware,
-            secure_boot=secure_boot,
-            tpm=tpm,
-            machine=machine,
-            cpu_model=cpu_model,
-            nested=nested,
-            topology=topology,
-            cpus_max=cpus_max,
-            memory_max=memory_max,
-            pin=pin,
-            pin_emulator=pin_emulator,
-            numa_cells=numa_cells,
-            hugepages=hugepages,
-            graphics=graphics,
-            video=video,
-            watchdog=watchdog,
-            device=device,
-        ),
-        disks=disks,
-        nics=nics,
-        user_data=user_data,
-        restart=restart,
-        stop_timeout_s=duration_s(stop_timeout, "stop-timeout"),
-    )
     with connect() as client:
         profiles = client.profiles.having(dry_run=dry_run)
         operation = profiles.create(name=name, labels=labels_of(label), spec=spec)
@@ -194,34 +152,10 @@ def create(
 
 
 @commands.command("set")
+@grouped(spec=spec_body)
 def set_(
     profile: ProfileName,
-    summary: SummaryOption = "",
-    cpus: CpusOption = None,
-    memory: MemoryOption = "",
-    disks: DisksOption = "",
-    nics: NicsOption = "",
-    guest: GuestOption = "",
-    firmware: FirmwareOption = "",
-    secure_boot: SecureBootOption = False,
-    tpm: TpmOption = None,
-    machine: MachineOption = "",
-    cpu_model: CpuModelOption = "",
-    nested: NestedOption = None,
-    topology: TopologyOption = "",
-    cpus_max: CpusMaxOption = None,
-    memory_max: MemoryMaxOption = "",
-    pin: PinOption = None,
-    pin_emulator: PinEmulatorOption = "",
-    numa_cells: NumaCellsOption = "",
-    hugepages: HugepagesOption = "",
-    graphics: GraphicsOption = "",
-    video: VideoOption = "",
-    watchdog: WatchdogOption = "",
-    device: DeviceOption = None,
-    user_data: UserDataOption = "",
-    restart: RestartOption = "",
-    stop_timeout: StopTimeoutOption = "",
+    spec: Mapping[str, Any] = GIVEN,
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -231,36 +165,6 @@ def set_(
     """
     import msgspec
 
-    spec = _spec(
-        summary=summary,
-        cpus=cpus,
-        memory=memory,
-        hardware=hardware_body(
-            guest=guest,
-            firmware=firmware,
-            secure_boot=secure_boot,
-            tpm=tpm,
-            machine=machine,
-            cpu_model=cpu_model,
-            nested=nested,
-            topology=topology,
-            cpus_max=cpus_max,
-            memory_max=memory_max,
-            pin=pin,
-            pin_emulator=pin_emulator,
-            numa_cells=numa_cells,
-            hugepages=hugepages,
-            graphics=graphics,
-            video=video,
-            watchdog=watchdog,
-            device=device,
-        ),
-        disks=disks,
-        nics=nics,
-        user_data=user_data,
-        restart=restart,
-        stop_timeout_s=duration_s(stop_timeout, "stop-timeout"),
-    )
     if not spec:
         raise typer.BadParameter("nothing to set; --help lists what can be")
     with connect() as client:
@@ -286,22 +190,9 @@ def delete(
         finish(client, [operation], output, wait=False, dry_run=dry_run)
 
 
-def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+def merged(old: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """`old` with what `new` says, objects inside field by field."""
     both = (
         name for name, value in new.items() if isinstance(value, dict) and isinstance(old.get(name), dict)
     )
     return {**old, **new, **{name: merged(old[name], new[name]) for name in both}}
-
-
-def _spec(*, disks: str, nics: str, user_data: str, **plain: object) -> dict[str, Any]:
-    """The body's spec, with what was given only."""
-    from corral.cli.parts.asking import cloud_init_of, disk_tuning, nic_tuning
-
-    spec = {
-        **plain,
-        "disk": disk_tuning(disks),
-        "nic": nic_tuning(nics),
-        "cloud_init": cloud_init_of(user_data, "", "", []) if user_data else {},
-    }
-    return {name: value for name, value in spec.items() if value not in ("", None, {})}

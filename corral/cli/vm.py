@@ -1,34 +1,16 @@
 """VM: create, start, stop, migrate and watch virtual machines."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from corral.cli._copies import clone, export, import_
 from corral.cli.parts import adoption
 from corral.cli.parts.following import finish
-from corral.cli.parts.hardware import (
-    CpuModelOption,
-    CpusMaxOption,
-    DeviceOption,
-    FirmwareOption,
-    GraphicsOption,
-    GuestOption,
-    HugepagesOption,
-    MachineOption,
-    MemoryMaxOption,
-    NestedOption,
-    NumaCellsOption,
-    PinEmulatorOption,
-    PinOption,
-    SecureBootOption,
-    TopologyOption,
-    TpmOption,
-    VideoOption,
-    WatchdogOption,
-    hardware_body,
-)
+from corral.cli.parts.groups import GIVEN, grouped
+from corral.cli.parts.hardware import hardware_body
 from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
@@ -102,6 +84,7 @@ def show(vm: VmName, output: OutputOption = Output.TABLE) -> None:
 
 
 @commands.command()
+@grouped(hardware=hardware_body)
 def create(
     name: Annotated[str, typer.Argument(help="Name of the new VM: lower-case letters, digits, dashes.")],
     image: Annotated[
@@ -141,24 +124,7 @@ def create(
             autocompletion=names_of("networks"),
         ),
     ] = None,
-    guest: GuestOption = "",
-    firmware: FirmwareOption = "",
-    secure_boot: SecureBootOption = False,
-    tpm: TpmOption = None,
-    machine: MachineOption = "",
-    cpu_model: CpuModelOption = "",
-    nested: NestedOption = None,
-    topology: TopologyOption = "",
-    cpus_max: CpusMaxOption = None,
-    memory_max: MemoryMaxOption = "",
-    pin: PinOption = None,
-    pin_emulator: PinEmulatorOption = "",
-    numa_cells: NumaCellsOption = "",
-    hugepages: HugepagesOption = "",
-    graphics: GraphicsOption = "",
-    video: VideoOption = "",
-    watchdog: WatchdogOption = "",
-    device: DeviceOption = None,
+    hardware: Mapping[str, Any] = GIVEN,
     ssh_key: Annotated[
         list[Path] | None,
         typer.Option(
@@ -203,26 +169,6 @@ def create(
     from corral.cli.parts.asking import cloud_init_of, disks_of, nics_of
 
     cloud_init = cloud_init_of(user_data, meta_data, network_config, ssh_key or [])
-    hardware = hardware_body(
-        guest=guest,
-        firmware=firmware,
-        secure_boot=secure_boot,
-        tpm=tpm,
-        machine=machine,
-        cpu_model=cpu_model,
-        nested=nested,
-        topology=topology,
-        cpus_max=cpus_max,
-        memory_max=memory_max,
-        pin=pin,
-        pin_emulator=pin_emulator,
-        numa_cells=numa_cells,
-        hugepages=hugepages,
-        graphics=graphics,
-        video=video,
-        watchdog=watchdog,
-        device=device,
-    )
     chosen = {
         "profile": profile,
         "cpus": cpus,

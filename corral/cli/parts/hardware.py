@@ -5,7 +5,7 @@ Always true    what is not given is left out: the server's profile and preset fi
 Start here     hardware_body()
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import typer
@@ -106,24 +106,44 @@ YES_NO: Final = {"yes": True, "on": True, "no": False, "off": False}
 
 def hardware_body(
     *,
-    secure_boot: bool = False,
-    firmware: str = "",
-    topology: str = "",
-    pin: Sequence[str] | None = None,
-    pin_emulator: str = "",
-    numa_cells: str = "",
-    device: Sequence[str] | None = None,
-    **plain: object,
+    guest: GuestOption = "",
+    firmware: FirmwareOption = "",
+    secure_boot: SecureBootOption = False,
+    tpm: TpmOption = None,
+    machine: MachineOption = "",
+    cpu_model: CpuModelOption = "",
+    nested: NestedOption = None,
+    topology: TopologyOption = "",
+    cpus_max: CpusMaxOption = None,
+    memory_max: MemoryMaxOption = "",
+    pin: PinOption = None,
+    pin_emulator: PinEmulatorOption = "",
+    numa_cells: NumaCellsOption = "",
+    hugepages: HugepagesOption = "",
+    graphics: GraphicsOption = "",
+    video: VideoOption = "",
+    watchdog: WatchdogOption = "",
+    device: DeviceOption = None,
 ) -> dict[str, object]:
-    """Only what was given. raises Invalid"""
+    """As the API has it, with what was given only. raises Invalid"""
     if secure_boot and firmware not in ("", "uefi-secure"):
         raise Invalid("--firmware", firmware, "possible with --secure-boot")
     pinning = {"vcpus": list(pin or ()), "emulator": pin_emulator, "cells": numa_cells}
     body = {
-        **plain,
+        "guest": guest,
         "firmware": "uefi-secure" if secure_boot else firmware,
+        "tpm": tpm,
+        "machine": machine,
+        "cpu_model": cpu_model,
+        "nested": nested,
         "topology": _topology(topology) if topology else None,
+        "cpus_max": cpus_max,
+        "memory_max": memory_max,
         "pinning": {name: value for name, value in pinning.items() if value},
+        "hugepages": hugepages,
+        "graphics": graphics,
+        "video": video,
+        "watchdog": watchdog,
         "devices": [_device(text) for text in device or ()],
     }
     return {name: value for name, value in body.items() if value not in ("", None, {}, [])}
