@@ -1,25 +1,25 @@
 """Image: import disk images, to make volumes from."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
 
 from corral.cli.parts.following import finish
+from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
-    FilterOption,
-    LabelFilter,
     LabelsOption,
     Output,
     OutputOption,
-    SortOption,
     TimeoutOption,
     WaitOption,
     YesOption,
     labels_of,
+    listing,
     names_of,
     sure,
 )
@@ -35,10 +35,9 @@ ImageName = Annotated[
 
 
 @commands.command("list")
+@grouped(query=listing)
 def list_images(
-    label: LabelFilter = None,
-    filter: FilterOption = "",
-    sort: SortOption = "name",
+    query: Mapping[str, Any] = GIVEN,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List images.
@@ -48,7 +47,7 @@ def list_images(
     from corral.cli.parts.columns import image_columns
 
     with connect() as client:
-        images = client.images.list(sort=sort, label=label or [], filter=filter)
+        images = client.images.list(**query)
         show_list(
             images, image_columns(), output, empty="No image yet. `corral image import FILE` makes one."
         )

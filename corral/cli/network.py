@@ -1,26 +1,26 @@
 """Network: layer-2 segments that VMs have ports on."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from corral.cli.parts import forwards
 from corral.cli.parts.following import finish
+from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
-    FilterOption,
-    LabelFilter,
     LabelsOption,
     Output,
     OutputOption,
-    SortOption,
     TimeoutOption,
     WaitOption,
     YesOption,
     changed_labels,
     labels_of,
+    listing,
     names_of,
     sure,
 )
@@ -42,10 +42,9 @@ NetworkName = Annotated[
 
 
 @commands.command("list")
+@grouped(query=listing)
 def list_networks(
-    label: LabelFilter = None,
-    filter: FilterOption = "",
-    sort: SortOption = "name",
+    query: Mapping[str, Any] = GIVEN,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List networks.
@@ -55,7 +54,7 @@ def list_networks(
     from corral.cli.parts.columns import network_columns
 
     with connect() as client:
-        networks = client.networks.list(sort=sort, label=label or [], filter=filter)
+        networks = client.networks.list(**query)
         empty = "No network yet. `corral network create` makes one."
         show_list(networks, network_columns(Names(client)), output, empty=empty)
 

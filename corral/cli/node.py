@@ -1,24 +1,24 @@
 """Node: list the machines that run VMs, cordon them, let new ones join."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from corral.cli.parts.following import finish
+from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
-    FilterOption,
-    LabelFilter,
     Output,
     OutputOption,
-    SortOption,
     TimeoutOption,
     WaitOption,
     YesOption,
     changed_labels,
     duration_s,
+    listing,
     names_of,
     sure,
 )
@@ -33,11 +33,10 @@ NodeName = Annotated[
 
 
 @commands.command("list")
+@grouped(query=listing)
 def list_nodes(
-    label: LabelFilter = None,
     phase: Annotated[str, typer.Option("--phase", help="Only those in this phase, e.g. ready.")] = "",
-    filter: FilterOption = "",
-    sort: SortOption = "name",
+    query: Mapping[str, Any] = GIVEN,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List nodes.
@@ -47,7 +46,7 @@ def list_nodes(
     from corral.cli.parts.columns import node_columns
 
     with connect() as client:
-        nodes = client.nodes.list(sort=sort, label=label or [], phase=phase, filter=filter)
+        nodes = client.nodes.list(phase=phase, **query)
         show_list(nodes, node_columns(), output, empty="No node yet. `corral node join-token` lets one join.")
 
 

@@ -1,24 +1,24 @@
 """Pool: where volumes live."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from corral.cli.parts.following import finish
+from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
-    FilterOption,
-    LabelFilter,
     LabelsOption,
     Output,
     OutputOption,
-    SortOption,
     TimeoutOption,
     WaitOption,
     YesOption,
     labels_of,
+    listing,
     names_of,
     sure,
 )
@@ -33,10 +33,9 @@ PoolName = Annotated[
 
 
 @commands.command("list")
+@grouped(query=listing)
 def list_pools(
-    label: LabelFilter = None,
-    filter: FilterOption = "",
-    sort: SortOption = "name",
+    query: Mapping[str, Any] = GIVEN,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List storage pools.
@@ -46,7 +45,7 @@ def list_pools(
     from corral.cli.parts.columns import pool_columns
 
     with connect() as client:
-        pools = client.pools.list(sort=sort, label=label or [], filter=filter)
+        pools = client.pools.list(**query)
         show_list(
             pools, pool_columns(Names(client)), output, empty="No pool yet. `corral pool create` makes one."
         )

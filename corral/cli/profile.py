@@ -11,15 +11,13 @@ from corral.cli.parts.hardware import hardware_body
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
-    FilterOption,
-    LabelFilter,
     LabelsOption,
     Output,
     OutputOption,
-    SortOption,
     YesOption,
     duration_s,
     labels_of,
+    listing,
     names_of,
     sure,
 )
@@ -91,10 +89,9 @@ def spec_body(
 
 
 @commands.command("list")
+@grouped(query=listing)
 def list_profiles(
-    label: LabelFilter = None,
-    filter: FilterOption = "",
-    sort: SortOption = "name",
+    query: Mapping[str, Any] = GIVEN,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List profiles, and the presets that are built in.
@@ -104,8 +101,8 @@ def list_profiles(
     from corral.cli.parts.columns import profile_columns
 
     with connect() as client:
-        found = client.profiles.list(sort=sort, label=label or [], filter=filter)
-        shown = found if label or filter else [*_presets(), *found]
+        found = client.profiles.list(**query)
+        shown = found if query["label"] or query["filter"] else [*_presets(), *found]
         show_list(shown, profile_columns(), output, empty="No such profile.")
 
 

@@ -15,18 +15,16 @@ from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
-    FilterOption,
-    LabelFilter,
     LabelsOption,
     Output,
     OutputOption,
-    SortOption,
     TimeoutOption,
     WaitOption,
     YesOption,
     changed_labels,
     duration_s,
     labels_of,
+    listing,
     names_of,
     sure,
 )
@@ -48,14 +46,13 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Do not ask the guest
 
 
 @commands.command("list")
+@grouped(query=listing)
 def list_vms(
-    label: LabelFilter = None,
     phase: Annotated[str, typer.Option("--phase", help="Only those in this phase, e.g. running.")] = "",
     node: Annotated[
         str, typer.Option("--node", help="Only those on this node.", autocompletion=names_of("nodes"))
     ] = "",
-    filter: FilterOption = "",
-    sort: SortOption = "name",
+    query: Mapping[str, Any] = GIVEN,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List VMs.
@@ -65,7 +62,7 @@ def list_vms(
     from corral.cli.parts.columns import vm_columns
 
     with connect() as client:
-        vms = client.vms.list(sort=sort, label=label or [], phase=phase, node=node, filter=filter)
+        vms = client.vms.list(phase=phase, node=node, **query)
         columns = vm_columns(Names(client))
         show_list(vms, columns, output, empty="No VM yet. `corral vm create --help` shows how to make one.")
 

@@ -1,25 +1,25 @@
 """Volume: block storage that outlives a VM."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from corral.cli.parts import trash
 from corral.cli.parts.following import finish
+from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
-    FilterOption,
-    LabelFilter,
     LabelsOption,
     Output,
     OutputOption,
-    SortOption,
     TimeoutOption,
     WaitOption,
     YesOption,
     labels_of,
+    listing,
     names_of,
     sure,
 )
@@ -35,16 +35,15 @@ VolumeName = Annotated[
 
 
 @commands.command("list")
+@grouped(query=listing)
 def list_volumes(
-    label: LabelFilter = None,
     pool: Annotated[
         str, typer.Option("--pool", help="Only in this pool.", autocompletion=names_of("pools"))
     ] = "",
     vm: Annotated[
         str, typer.Option("--vm", help="Only those made for this VM.", autocompletion=names_of("vms"))
     ] = "",
-    filter: FilterOption = "",
-    sort: SortOption = "name",
+    query: Mapping[str, Any] = GIVEN,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List volumes; those in the trash have a list of their own.
@@ -54,8 +53,8 @@ def list_volumes(
     from corral.cli.parts.columns import volume_columns
 
     with connect() as client:
-        shown = filter or "phase!=trashed"
-        volumes = client.volumes.list(sort=sort, label=label or [], pool=pool, vm=vm, filter=shown)
+        asked = {**query, "filter": query["filter"] or "phase!=trashed"}
+        volumes = client.volumes.list(pool=pool, vm=vm, **asked)
         show_list(volumes, volume_columns(Names(client)), output, empty="No volume yet.")
 
 

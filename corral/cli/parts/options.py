@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -57,6 +57,13 @@ FilterOption = Annotated[
 SortOption = Annotated[
     str, typer.Option("--sort", metavar="FIELD", help="Sort by a field; -FIELD: the other way round.")
 ]
+
+
+def listing(
+    *, label: LabelFilter = None, filter: FilterOption = "", sort: SortOption = "name"
+) -> dict[str, Any]:
+    """What a list shows and in which order, as the client's list() takes it."""
+    return {"label": label or [], "filter": filter, "sort": sort}
 
 
 def duration_s(text: str, field: str) -> float | None:
