@@ -1,10 +1,10 @@
 """History: the whole product on virtual time, from one seed.
 
-In this room   Sim: a server, agents on simulated hosts, users, faults; what must always hold; how it must end
+In this room   Sim: a server, agents on simulated hosts, users, faults; what must always hold
 Comes in       a seed, and Faults
 Goes out       Outcome: violations, which faults struck, the story that led there
 Always true    production code; only clock, chance, network, disk and hypervisor are simulated
-Next door      test_histories.py runs many; run.py is `make sim`
+Next door      rest.py says how it must end; test_histories.py runs many; __main__.py is `make sim`
 Start here     play()
 """
 
@@ -16,55 +16,40 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
-from corral.agent.agent import Agent
-from corral.agent.memory import MemoryMemory
 from corral.errors import CorralError
-from corral.hypervisor.libvirt.identity import domain_uuid
-from corral.hypervisor.simulated import Pace, SimulatedHost, SimulatedHypervisor, World
+from corral.hypervisor.simulated import Pace, World
 from corral.hypervisor.simulated.foreign import add_foreign, foreign_report
 from corral.hypervisor.simulated.world import Held
-from corral.model.ids import NodeId
 from corral.model.image import Image, ImagePhase, ImageStatus
 from corral.model.link import DiskAssignment
 from corral.model.network import Network, NetworkSpec, Subnet
 from corral.model.node import Node
 from corral.model.operation import Operation
 from corral.model.pool import StoragePool, StoragePoolSpec
-from corral.model.port import Port
 from corral.model.resource import Resource
-from corral.model.snapshot import Snapshot, SnapshotPhase
 from corral.model.units import GiB, MiB
-from corral.model.vm import VM, DomainState, StopReason, VMPhase, device_key
+from corral.model.vm import VM
 from corral.model.volume import Volume
-from corral.network.simulated import SimulatedNetworking
-from corral.server.assignments import assignment
 from corral.server.core import ServerCore
 from corral.server.services.asking import Asking
 from corral.server.services.requests import UpdateNode
-from corral.storage.interface import volume_path
-from corral.storage.simulated import Files, HostDisks, SharedFiles, SimulatedStorage
+from corral.storage.simulated import SharedFiles
 from corral.store.interface import Change, Put, StoreFailed, Write
 from corral.store.memory import MemoryStore
-from tests.sim.chaos import CALM, Faults, SeedFaults
+from tests.sim.chaos import CALM, Faults
 from tests.sim.loop import SimClock, SimLoop
+from tests.sim.node import SimNode
 from tests.sim.process import Process, bury, task_factory
-from tests.sim.users import OLD, Users
+from tests.sim.rest import unsettled
+from tests.sim.users import Users, old_uuid
 from tests.sim.watch import StoreWatch
-from tests.sim.wire import End, SimLink, Weather, Wire
+from tests.sim.wire import End, Weather, Wire
 
 NODES = 4
 STORMY_S = 60.0  # virtual seconds of faults and wishes
 SETTLE_S_MAX = 700.0  # after the faults stop: longer than the deadline of an operation
 STORY_LINES = 4000
-
-
-class NoFigures:
-    """Figures of a host that has none."""
-
-    def row(self) -> tuple[float, ...]:
-        return (0.0,) * 6
 
 
 @dataclass
@@ -77,51 +62,6 @@ class Outcome:
     settled_s: float = 0.0  # virtual seconds from the last fault to rest
     virtual_s: float = 0.0
     story: tuple[str, ...] = ()
-
-
-class SimNode:
-    """A host, and the agent that may be killed on it."""
-
-    def __init__(self, sim: "Sim", name: str) -> None:
-        self.sim, self.name, self.id = sim, name, NodeId(f"node-{name}")
-        self.host: SimulatedHost = sim.world.add_host(name, cpus=8, memory_bytes=16 * GiB)
-        self.files, self.memory = Files(), MemoryMemory(sim.clock, write_s=0.004)
-        self.host.disks = HostDisks(self.files, sim.shared)
-        chance = Random(f"{sim.seed}/{name}")
-        self.clock = SimClock(sim.loop, chance, skew_s=chance.choice((0.0, 0.0, 3600.0, -3600.0)))
-        self.faults = SeedFaults(chance, sim.clock, sim.faults, sim.struck)
-        self.link = SimLink(self.id, sim.dial, sim.weather, self.clock)
-        self.process = Process(name)
-        self.agent: Agent | None = None
-
-    def start(self) -> None:
-        """Start the agent, unless one runs: a host has one."""
-        if self.agent and self.process.alive:
-            return
-        self.networking = SimulatedNetworking(self.clock, faults=self.faults)
-        storage = SimulatedStorage(self.files, self.sim.shared, self.clock, faults=self.faults)
-        self.agent = Agent(
-            self.id,
-            hypervisor=SimulatedHypervisor(
-                self.host, faults=self.faults, file_exists=storage.exists, grow_file=storage.grow
-            ),
-            storage=storage,
-            networking=self.networking,
-            link=self.link,
-            memory=self.memory,
-            clock=self.clock,
-            version="sim",
-            figures=NoFigures(),
-        )
-        self.process = Process(self.name)
-        self.process.spawn(self.agent.run(), f"agent {self.name}")
-
-    def kill(self) -> None:
-        self.process.kill()
-        if self.agent and self.agent.bugs:
-            self.sim.violate(f"{self.name}: the agent met a bug: {self.agent.bugs[0]!r}")
-        for wire in self.link.wires:
-            wire.breaks()
 
 
 class Sim:
@@ -371,7 +311,7 @@ class Sim:
         await self.calm()
         calm_s = self.loop.now_s
         await self.answered(users)
-        while (left := self.unsettled()) and self.loop.now_s - calm_s < SETTLE_S_MAX:
+        while (left := unsettled(self)) and self.loop.now_s - calm_s < SETTLE_S_MAX:
             await self.users.start_lost()
             await self.clock.sleep(1.0)
         for what in left:
@@ -428,150 +368,6 @@ class Sim:
         self.kill_server()
         await self.clock.sleep(0.01)
 
-    # ---- how it must end
-
-    def unsettled(self) -> list[str]:
-        """What is not yet as it has to be in the end."""
-        left: list[str] = []
-        vms = {r.id: r for r in self.watch.last.values() if isinstance(r, VM)}
-        for resource in self.watch.last.values():
-            if isinstance(resource, Operation) and not resource.ended:
-                left.append(
-                    f"{resource.spec.verb} {resource.spec.target.name} still runs: {resource.status.waiting_for}"
-                )
-            if isinstance(resource, Node) and not resource.reachable:
-                left.append(f"{resource.name} is {resource.status.phase}")
-        for vm in vms.values():
-            left += self._unsettled_vm(vm)
-        for node in self.nodes:
-            for id in node.host.domains:
-                if id not in vms or vms[id].status.node != node.id:
-                    left.append(f"orphan domain {id} on {node.name}")
-        return (
-            left + self._orphans() + self._lost() + self._unsettled_snapshots() + self._unsettled_networks()
-        )
-
-    def _unsettled_vm(self, vm: VM) -> list[str]:
-        if vm.deleting:
-            return [f"{vm.name} is not deleted yet: {vm.status.trouble}"]
-        running = list(self.world.where(vm.id))
-        names = {n.id: n.name for n in self.nodes}
-        own = [names[vm.status.node]] if vm.status.node else []
-        if vm.status.traces != tuple(own_id for own_id in (vm.status.node,) if own_id):
-            return [f"{vm.name} has traces on {vm.status.traces}"]
-        if vm.spec.running and vm.status.phase is VMPhase.STOPPED and self._stopped_itself(vm):
-            return []
-        wanted = own if vm.spec.running else []
-        phase = VMPhase.RUNNING if vm.spec.running else VMPhase.STOPPED
-        if vm.spec.running and vm.spec.paused:
-            phase = VMPhase.PAUSED
-        elif not vm.spec.running and vm.spec.saved and vm.report and vm.report.saved:
-            phase = VMPhase.SUSPENDED
-        if running != wanted or vm.status.phase is not phase:
-            return [
-                f"{vm.name} runs on {running}, wanted {wanted}, is {vm.status.phase}: {vm.status.trouble}"
-            ]
-        return self._unlike_its_spec(vm)
-
-    def _unlike_its_spec(self, vm: VM) -> list[str]:
-        """The running machine has what the spec says, but for what is shown as pending."""
-        left = [
-            f"{vm.name}: {e.key} has not left" for e in vm.spec.leaving if not (vm.report and vm.report.saved)
-        ]
-        left += [f"{vm.name}: the change of {vm.spec.undo.operation} is open"] if vm.spec.undo else []
-        held = next((n.host.domains[vm.id] for n in self.nodes if n.host.runs(vm.id)), None)
-        live, report = (held.running.wish if held and held.running else None), vm.report
-        if live is None or report is None:
-            return left
-        later = {(p.what, p.key) for p in report.pending}
-        wanted = {("disk", device_key(d.volume)) for d in vm.spec.disks} | {
-            ("nic", n.mac) for n in vm.spec.nics
-        }
-        has = {("disk", device_key(d.volume)) for d in live.disks} | {("nic", n.mac) for n in live.nics}
-        left += [f"{vm.name}: {what} {key} is not as wanted" for what, key in sorted((wanted ^ has) - later)]
-        limits = {d.volume: d.tuning.limits for d in vm.spec.disks}
-        left += [
-            f"{vm.name}: limits of {d.volume} are not as wanted"
-            for d in live.disks
-            if limits.get(d.volume, d.tuning.limits) != d.tuning.limits
-            and ("disk", device_key(d.volume)) not in later
-        ]
-        if live.cpus != vm.spec.cpus and ("cpus", "") not in later:
-            left.append(f"{vm.name} has {live.cpus} vCPUs")
-        if live.memory_bytes != vm.spec.memory_bytes and ("memory", "") not in later:
-            left.append(f"{vm.name} has {live.memory_bytes} bytes of memory")
-        return left
-
-    def _unsettled_networks(self) -> list[str]:
-        """Each node serves just what it is assigned; addresses and forwards are those of VMs that are there."""
-        if self.core is None:
-            return ["no server"]
-        left, mirror = [], self.core.mirror
-        for node in self.nodes:
-            wanted = {n.id: assignment(mirror, node.id, n.id) for n in mirror.list(Network) if n.on(node.id)}
-            if node.networking.served != wanted:
-                left.append(f"{node.name} serves {node.networking.served}, not {wanted}")
-        nics = {(vm.id, nic.network, nic.mac, nic.address) for vm in mirror.list(VM) for nic in vm.spec.nics}
-        saved = {  # memory on disk goes on with the NICs that it had
-            (vm.id, e.mac) for vm in mirror.list(VM) if vm.report and vm.report.saved for e in vm.spec.leaving
-        }
-        ports = {
-            (p.spec.vm, p.spec.network, p.spec.mac, p.spec.address)
-            for p in mirror.list(Port)
-            if (p.spec.vm, p.spec.mac) not in saved
-        }
-        if nics != ports:
-            left.append(f"ports and NICs differ: {nics ^ ports}")
-        ways = [way for network in mirror.list(Network) for way in network.spec.forwards]
-        left += [f"a forward to nobody: {way}" for way in ways if mirror.get(way.vm) is None]
-        return left
-
-    def _stopped_itself(self, vm: VM) -> bool:
-        """A guest that shut itself down stays down by its restart policy."""
-        report = vm.report
-        return (
-            report is not None
-            and report.state is DomainState.STOPPED
-            and report.reason is StopReason.SHUTDOWN
-        )
-
-    def _lost(self) -> list[str]:
-        """A domain of before Corral is on exactly one host, as Corral's or as nobody's; nobody deletes these."""
-        left = []
-        for name in OLD:
-            uuid = old_uuid(name)
-            places = [n.name for n in self.nodes if uuid in n.host.foreign]
-            places += [n.name for n in self.nodes for vm in n.host.domains if domain_uuid(vm) == uuid]
-            if len(places) != 1:
-                left.append(f"{name} is on {places}")
-        return left
-
-    def _orphans(self) -> list[str]:
-        volumes = {r.id: r for r in self.watch.last.values() if isinstance(r, Volume)}
-        for place in (self.shared, *(n.files for n in self.nodes)):
-            for volume, image in place.standing.items():
-                if image not in place.sizes:
-                    self.violate(f"{volume} stands on {image}, which is gone")
-        shared = {volume_path("/shared", v.id) for v in volumes.values() if v.pool == "pool-s"}
-        seeds = {f"/seeds/{r.id}.iso" for r in self.watch.last.values() if isinstance(r, VM)}
-        left = [f"volume {v.name} moves still: {v.status}" for v in volumes.values() if v.moves]
-        left += [
-            f"volume {v.name} is {v.status.phase}"
-            for v in volumes.values()
-            if v.status.phase not in ("ready", "trashed")
-        ]
-        places = [(self.shared, shared)]
-        for node in self.nodes:
-            own = [v for v in volumes.values() if v.status.node == node.id and v.pool == "pool-l"]
-            places.append((node.files, {volume_path("/local", v.id) for v in own} | seeds))
-        for place, known in places:
-            left += [
-                f"orphan file {p}"
-                for p in place.sizes
-                if "/images/" not in p and "/old/" not in p and p not in known
-            ]
-        return left
-
     def _reverted(self, vm: str, snapshot: str) -> None:
         """Disks are put back while somebody waits for just that, and never afterwards: it would cost what was written."""
         found = self.watch.last.get(vm)
@@ -579,26 +375,6 @@ class Sim:
         last = found.status.last_revert if isinstance(found, VM) else None
         if wish is None or wish.snapshot != snapshot or (last and last.wish == wish.id):
             self.violate(f"{vm} was put back to {snapshot}, and nobody waits for that")
-
-    def _unsettled_snapshots(self) -> list[str]:
-        """Each that is ready is on all of its disks, and no disk has one that nobody knows."""
-        left: list[str] = []
-        snapshots = {r.id: r for r in self.watch.last.values() if isinstance(r, Snapshot)}
-        volumes = [r for r in self.watch.last.values() if isinstance(r, Volume)]
-        contents = self.world.contents.disks
-        for snapshot in snapshots.values():
-            if snapshot.status.phase not in (SnapshotPhase.READY, SnapshotPhase.FAILED):
-                left.append(f"snapshot {snapshot.name} is {snapshot.status.phase}: {snapshot.status.trouble}")
-        for volume in volumes:
-            pool = self.watch.last.get(volume.spec.pool)
-            path = volume_path(pool.spec.path, volume.id) if isinstance(pool, StoragePool) else ""
-            inside = set(contents[path].snapshots) if path in contents else set()
-            left += [f"{volume.name} has an orphan snapshot {id}" for id in sorted(inside - set(snapshots))]
-            ready = {
-                s.id for s in snapshots.values() if volume.id in s.spec.disks and s.status.phase == "ready"
-            }
-            left += [f"{volume.name} lacks snapshot {id}" for id in sorted(ready - inside)]
-        return left
 
     def check_promises(self) -> None:
         """Whatever a user was answered is in the store."""
@@ -629,10 +405,6 @@ def _seen(change: Change) -> str:
             return f"{change.verb} volume {resource.id[-6:]} {s.phase} on {s.node} stint {s.stint} to {s.moving_to} traces {s.traces} {there}"
     phase = getattr(getattr(resource, "status", None), "phase", "")
     return f"{change.verb} {resource.kind} {resource.name} {phase}"
-
-
-def old_uuid(name: str) -> str:
-    return str(uuid5(NAMESPACE_URL, name))
 
 
 class _Errors(logging.Handler):

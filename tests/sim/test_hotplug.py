@@ -24,6 +24,7 @@ from corral.server.services.requests import (
 from tests.sim.chaos import CALM
 from tests.sim.history import Sim
 from tests.sim.process import bury
+from tests.sim.rest import unsettled
 
 CHANGES = 200
 ASKING = Asking(by="test")
@@ -79,9 +80,9 @@ async def scene(sim: Sim, chance: Random) -> dict[str, int]:
                 operation = core.mirror.get(operation.id) or operation  # type: ignore[assignment]
             ended[str(operation.status.state)] += 1
     end_s = sim.loop.now_s + 120
-    while sim.unsettled() and sim.loop.now_s < end_s:
+    while unsettled(sim) and sim.loop.now_s < end_s:
         await sim.clock.sleep(1.0)
-    assert sim.unsettled() == []
+    assert unsettled(sim) == []
     await sim.end()
     return ended
 

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from random import Random
+from uuid import NAMESPACE_URL, uuid5
 
 from corral.errors import CorralError
 from corral.model.found import FoundDomain
@@ -53,6 +54,10 @@ OLD = [f"old-{where}-n{n}" for n in range(4) for where in ("local", "shared")]  
 NAMES = [f"vm-{n}" for n in range(VMS_MAX)]
 INSIDE = CreateNetwork(name="inside", segment=Segment.NAT, subnet=Subnet(cidr="10.80.0.0/24"))
 VOLUMES = ("data-0", "data-1", "copy-0", "copy-1")  # without a VM
+
+
+def old_uuid(name: str) -> str:
+    return str(uuid5(NAMESPACE_URL, name))
 
 
 class Users:
