@@ -26,7 +26,7 @@ from corral.agent.grpc_link import GrpcLink, keep_certificate
 from corral.agent.identity import Identity
 from corral.clock import Clock, SystemClock
 from corral.files import held
-from corral.program import address_towards, run_until_stopped, tell_systemd
+from corral.program import address_towards, run_until_stopped, spare_memory, tell_systemd
 from corral.proto.channel import split_address
 
 log = logging.getLogger("corral.agent")
@@ -59,6 +59,7 @@ def main(config: AgentConfig) -> None:
 
     raises  NotJoined, DataDirBusy, MemoryBroken (CorralError)
     """
+    spare_memory()
     logs.configure(json=not sys.stderr.isatty())
     sys.setswitchinterval(0.001)  # threads hand over after 1 ms, not 5: keys at consoles cross three of them
     run_until_stopped(run(config))
