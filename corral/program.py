@@ -9,6 +9,8 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Final
 
+from corral.clock import Clock
+
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 M_ARENA_MAX: Final = -8  # malloc.h of glibc
 
@@ -34,12 +36,20 @@ async def _cancelled_by_signal(work: Coroutine[object, object, None]) -> None:
     await task
 
 
-def spare_memory(arenas: int = 2) -> None:
-    """Let all threads share a few heaps: glibc gives each of them its own, and a program of many threads that seldom
-    do anything keeps them all. Before the first thread starts. Nothing happens where there is no glibc.
+def share_heaps(most: int = 2) -> None:
+    """Let all threads share a few heaps: glibc gives each its own, and keeps those of threads that seldom do anything.
+    Before the first thread starts. Nothing happens where there is no glibc.
     """
     with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, arenas)
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, most)
+
+
+async def give_back_memory(clock: Clock, every_s: float = 30.0) -> None:
+    """Without end: what was needed for a moment, domains' XML say, goes back to the system."""
+    libc = ctypes.CDLL(None)
+    while hasattr(libc, "malloc_trim"):
+        await clock.sleep(every_s)
+        await asyncio.to_thread(libc.malloc_trim, 0)
 
 
 def tell_systemd(state: str) -> None:

@@ -26,7 +26,7 @@ from corral.agent.grpc_link import GrpcLink, keep_certificate
 from corral.agent.identity import Identity
 from corral.clock import Clock, SystemClock
 from corral.files import held
-from corral.program import address_towards, run_until_stopped, spare_memory, tell_systemd
+from corral.program import address_towards, give_back_memory, run_until_stopped, share_heaps, tell_systemd
 from corral.proto.channel import split_address
 
 log = logging.getLogger("corral.agent")
@@ -59,7 +59,7 @@ def main(config: AgentConfig) -> None:
 
     raises  NotJoined, DataDirBusy, MemoryBroken (CorralError)
     """
-    spare_memory()
+    share_heaps()
     logs.configure(json=not sys.stderr.isatty())
     sys.setswitchinterval(0.001)  # threads hand over after 1 ms, not 5: keys at consoles cross three of them
     run_until_stopped(run(config))
@@ -86,6 +86,7 @@ async def run(config: AgentConfig, clock: Clock | None = None, *, make: Making |
         async with asyncio.TaskGroup() as group:
             group.create_task(agent.run(), name="agent")
             group.create_task(keep_certificate(link, clock), name="certificate")
+            group.create_task(give_back_memory(clock), name="memory")
 
 
 def make_agent(config: AgentConfig, link: GrpcLink, memory: DiskMemory, clock: Clock) -> Agent:
