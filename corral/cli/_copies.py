@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 
 from corral.cli.parts.following import finish
+from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.options import (
-    DryRunOption,
+    How,
     LabelsOption,
     Output,
     OutputOption,
     TimeoutOption,
     WaitOption,
+    following,
     labels_of,
     names_of,
 )
@@ -23,6 +25,7 @@ from corral.cli.parts.session import connect
 VmName = Annotated[str, typer.Argument(metavar="VM", help="Name or id.", autocompletion=names_of("vms"))]
 
 
+@grouped(how=following)
 def clone(
     vm: VmName,
     name: Annotated[str, typer.Argument(metavar="NEW", help="Name of the new VM.")],
@@ -44,10 +47,7 @@ def clone(
         str, typer.Option("--node", help="Run on this node only.", autocompletion=names_of("nodes"))
     ] = "",
     label: LabelsOption = None,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Create a VM that begins as a copy of VM, which may run meanwhile.
 
@@ -57,9 +57,9 @@ def clone(
     """
     fields = {"full": full, "snapshot": snapshot, "running": start, "pool": pool, "node": node}
     with connect() as client:
-        vms = client.vms.having(dry_run=dry_run)
+        vms = client.vms.having(dry_run=how.dry_run)
         operation = vms.clone(vm, name, **fields, labels=labels_of(label) if label else None)
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        finish(client, [operation], how)
 
 
 class Format(StrEnum):
@@ -117,4 +117,4 @@ def import_(
             operation = client.import_vm(
                 file, name=name, pool=pool, network=network, running=start, progress=progress
             )
-        finish(client, [operation], output, wait=wait, timeout=timeout)
+        finish(client, [operation], How(output, wait=wait, timeout=timeout))

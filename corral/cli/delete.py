@@ -8,6 +8,7 @@ from corral.cli.parts.manifests import FilesOption, documents_in
 from corral.cli.parts.noun import SETTINGS
 from corral.cli.parts.options import (
     DryRunOption,
+    How,
     Output,
     OutputOption,
     TimeoutOption,
@@ -54,7 +55,7 @@ def delete(
                 begun = [client.noun(kind).having(dry_run=dry_run).delete(name)]
             except NotFound:
                 typer.echo(f"{kind} {name}: not there", err=True)
-            finish(client, begun, output, wait=wait, timeout=timeout, dry_run=dry_run)
+            finish(client, begun, How(output, wait=wait, timeout=timeout, dry_run=dry_run))
 
 
 def _rank(kind: str) -> int:

@@ -11,13 +11,14 @@ from corral.cli.parts.following import finish
 from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
-    DryRunOption,
+    How,
     LabelsOption,
     Output,
     OutputOption,
     TimeoutOption,
     WaitOption,
     YesOption,
+    following,
     labels_of,
     listing,
     names_of,
@@ -101,7 +102,7 @@ def import_(
         with connect() as client:
             name = name or _name_of(Path(urlsplit(source).path))
             operation = client.images.create(name=name, url=source, labels=labels_of(label), **fields)
-            finish(client, [operation], output, wait=wait, timeout=timeout)
+            finish(client, [operation], How(output, wait=wait, timeout=timeout))
     else:
         _upload(name or _name_of(Path(source)), Path(source), labels_of(label), fields, output)
 
@@ -147,22 +148,20 @@ def _upload(name: str, file: Path, labels: dict[str, str], fields: dict[str, str
 
 
 @commands.command()
+@grouped(how=following)
 def delete(
     image: ImageName,
     yes: YesOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Delete an image that no volume is made from.
 
     Example: corral image delete debian
     """
-    sure(f"Delete image {image}?", yes or dry_run)
+    sure(f"Delete image {image}?", yes or how.dry_run)
     with connect() as client:
-        operation = client.images.having(dry_run=dry_run).delete(image)
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        operation = client.images.having(dry_run=how.dry_run).delete(image)
+        finish(client, [operation], how)
 
 
 def _name_of(file: Path) -> str:

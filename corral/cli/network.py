@@ -11,14 +11,13 @@ from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
-    DryRunOption,
+    How,
     LabelsOption,
     Output,
     OutputOption,
-    TimeoutOption,
-    WaitOption,
     YesOption,
     changed_labels,
+    following,
     labels_of,
     listing,
     names_of,
@@ -78,6 +77,7 @@ def _around(client: "Client", network: str) -> "tuple[list[Node], list[Port], Na
 
 
 @commands.command()
+@grouped(how=following)
 def create(
     name: Annotated[str, typer.Argument(help="Name of the new network.")],
     bridge: Annotated[str, typer.Option("--bridge", help="Bridge that exists on the nodes.")] = "",
@@ -132,10 +132,7 @@ def create(
         ),
     ] = None,
     label: LabelsOption = None,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Create a network: on a bridge of the nodes, on a VLAN of theirs, or on bridges that Corral makes.
 
@@ -160,11 +157,12 @@ def create(
         "labels": labels_of(label),
     }
     with connect() as client:
-        operation = client.networks.having(dry_run=dry_run).create(**fields)
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        operation = client.networks.having(dry_run=how.dry_run).create(**fields)
+        finish(client, [operation], how)
 
 
 @commands.command("set")
+@grouped(how=following)
 def set_(
     network: NetworkName,
     range: Annotated[
@@ -201,10 +199,7 @@ def set_(
             "--label", "-l", metavar="KEY=VALUE", help="Set this label; KEY- takes it away. Repeatable."
         ),
     ] = None,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Change a network; running guests see it when they renew their address.
 
@@ -228,32 +223,30 @@ def set_(
     if not fields and not label:
         raise typer.BadParameter("nothing to set; --help lists what can be")
     with connect() as client:
-        networks = client.networks.having(dry_run=dry_run)
+        networks = client.networks.having(dry_run=how.dry_run)
         operation = (
             networks.edit(network, lambda now: {**fields, "labels": changed_labels(now.labels, label)})
             if label
             else networks.update(network, **fields)
         )
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        finish(client, [operation], how)
 
 
 @commands.command()
+@grouped(how=following)
 def delete(
     network: NetworkName,
     yes: YesOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Forget a network that no VM has a port on; a bridge of the host stays, one that Corral made goes.
 
     Example: corral network delete default
     """
-    sure(f"Delete network {network}?", yes or dry_run)
+    sure(f"Delete network {network}?", yes or how.dry_run)
     with connect() as client:
-        operation = client.networks.having(dry_run=dry_run).delete(network)
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        operation = client.networks.having(dry_run=how.dry_run).delete(network)
+        finish(client, [operation], how)
 
 
 def _said(**fields: object) -> dict[str, object]:

@@ -11,13 +11,13 @@ from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
+    How,
     Output,
     OutputOption,
-    TimeoutOption,
-    WaitOption,
     YesOption,
     changed_labels,
     duration_s,
+    following,
     listing,
     names_of,
     sure,
@@ -72,7 +72,9 @@ def cordon(node: NodeName, dry_run: DryRunOption = False, output: OutputOption =
     """
     with connect() as client:
         finish(
-            client, [client.nodes.having(dry_run=dry_run).cordon(node)], output, wait=False, dry_run=dry_run
+            client,
+            [client.nodes.having(dry_run=dry_run).cordon(node)],
+            How(output, wait=False, dry_run=dry_run),
         )
 
 
@@ -84,30 +86,30 @@ def uncordon(node: NodeName, dry_run: DryRunOption = False, output: OutputOption
     """
     with connect() as client:
         finish(
-            client, [client.nodes.having(dry_run=dry_run).uncordon(node)], output, wait=False, dry_run=dry_run
+            client,
+            [client.nodes.having(dry_run=dry_run).uncordon(node)],
+            How(output, wait=False, dry_run=dry_run),
         )
 
 
 @commands.command()
+@grouped(how=following)
 def remove(
     node: NodeName,
     force: Annotated[
         bool, typer.Option("--force", help="Give up the VMs on it: only if the machine is gone for good.")
     ] = False,
     yes: YesOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Take a node out for good; its certificate is worth nothing from then on.
 
     Example: corral node remove node3
     """
-    sure(f"Remove {node}" + (", and give up the VMs on it?" if force else "?"), yes or dry_run)
+    sure(f"Remove {node}" + (", and give up the VMs on it?" if force else "?"), yes or how.dry_run)
     with connect() as client:
-        operation = client.nodes.having(dry_run=dry_run).remove(node, force=force)
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        operation = client.nodes.having(dry_run=how.dry_run).remove(node, force=force)
+        finish(client, [operation], how)
 
 
 @commands.command("join-token")
@@ -149,7 +151,7 @@ def labels(
             return
         nodes = client.nodes.having(dry_run=dry_run)
         operation = nodes.edit(node, lambda now: {"labels": changed_labels(now.labels, changes)})
-        finish(client, [operation], output, wait=False, dry_run=dry_run)
+        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
 
 
 @commands.command("set")
@@ -181,4 +183,4 @@ def set_(
         raise typer.BadParameter("nothing to set; --help lists what can be")
     with connect() as client:
         operation = client.nodes.having(dry_run=dry_run).update(node, **fields)
-        finish(client, [operation], output, wait=False, dry_run=dry_run)
+        finish(client, [operation], How(output, wait=False, dry_run=dry_run))

@@ -8,6 +8,7 @@ from corral.cli.parts.following import finish
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     FilterOption,
+    How,
     Output,
     OutputOption,
     SortOption,
@@ -65,7 +66,7 @@ def wait(operation: OperationId, timeout: TimeoutOption = "", output: OutputOpti
     Example: corral operation wait op-01JD5Y3W8Q6T0V9K2M4N7P1R3S --timeout 5m
     """
     with connect() as client:
-        finish(client, [client.operations.get(operation)], output, wait=True, timeout=timeout)
+        finish(client, [client.operations.get(operation)], How(output, wait=True, timeout=timeout))
 
 
 @commands.command()
@@ -84,6 +85,6 @@ def cancel(
     with connect() as client:
         cancelled = client.operations.cancel(operation)
         try:
-            finish(client, [cancelled], output, wait=wait, timeout=timeout)
+            finish(client, [cancelled], How(output, wait=wait, timeout=timeout))
         except Cancelled:
             return  # as asked

@@ -10,13 +10,12 @@ from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
-    DryRunOption,
+    How,
     LabelsOption,
     Output,
     OutputOption,
-    TimeoutOption,
-    WaitOption,
     YesOption,
+    following,
     labels_of,
     listing,
     names_of,
@@ -71,6 +70,7 @@ def show(pool: PoolName, output: OutputOption = Output.TABLE) -> None:
 
 
 @commands.command()
+@grouped(how=following)
 def create(
     name: Annotated[str, typer.Argument(help="Name of the new pool.")],
     path: Annotated[str, typer.Option("--path", help="Directory, the same on each node.")],
@@ -84,37 +84,32 @@ def create(
         ),
     ] = None,
     label: LabelsOption = None,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Create a pool from a directory that exists on the nodes.
 
     Example: corral pool create shared --path /srv/corral --shared
     """
     with connect() as client:
-        pools = client.pools.having(dry_run=dry_run)
+        pools = client.pools.having(dry_run=how.dry_run)
         operation = pools.create(
             name=name, path=path, shared=shared, nodes=node or [], labels=labels_of(label)
         )
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        finish(client, [operation], how)
 
 
 @commands.command()
+@grouped(how=following)
 def delete(
     pool: PoolName,
     yes: YesOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Forget a pool without volumes; its directory stays.
 
     Example: corral pool delete shared
     """
-    sure(f"Delete pool {pool}?", yes or dry_run)
+    sure(f"Delete pool {pool}?", yes or how.dry_run)
     with connect() as client:
-        operation = client.pools.having(dry_run=dry_run).delete(pool)
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        operation = client.pools.having(dry_run=how.dry_run).delete(pool)
+        finish(client, [operation], how)

@@ -11,6 +11,7 @@ from corral.cli.parts.hardware import hardware_body
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
+    How,
     LabelsOption,
     Output,
     OutputOption,
@@ -145,7 +146,7 @@ def create(
     with connect() as client:
         profiles = client.profiles.having(dry_run=dry_run)
         operation = profiles.create(name=name, labels=labels_of(label), spec=spec)
-        finish(client, [operation], output, wait=False, dry_run=dry_run)
+        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
 
 
 @commands.command("set")
@@ -167,7 +168,7 @@ def set_(
     with connect() as client:
         profiles = client.profiles.having(dry_run=dry_run)
         operation = profiles.edit(profile, lambda now: {"spec": merged(msgspec.to_builtins(now.spec), spec)})
-        finish(client, [operation], output, wait=False, dry_run=dry_run)
+        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
 
 
 @commands.command()
@@ -184,7 +185,7 @@ def delete(
     sure(f"Delete profile {profile}?", yes or dry_run)
     with connect() as client:
         operation = client.profiles.having(dry_run=dry_run).delete(profile)
-        finish(client, [operation], output, wait=False, dry_run=dry_run)
+        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
 
 
 def merged(old: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,18 +5,18 @@ from typing import Annotated
 import typer
 
 from corral.cli.parts.following import finish
+from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
-    DryRunOption,
     FilterOption,
+    How,
     LabelFilter,
     LabelsOption,
     Output,
     OutputOption,
-    TimeoutOption,
-    WaitOption,
     YesOption,
+    following,
     labels_of,
     names_of,
     sure,
@@ -69,6 +69,7 @@ def show(snapshot: SnapshotName, output: OutputOption = Output.TABLE) -> None:
 
 
 @commands.command()
+@grouped(how=following)
 def create(
     vm: Annotated[str, typer.Argument(metavar="VM", help="Name or id.", autocompletion=names_of("vms"))],
     name: Annotated[str, typer.Argument(help="Of the snapshot; it is called VM.NAME then.")],
@@ -81,55 +82,48 @@ def create(
     ] = True,
     description: Annotated[str, typer.Option("--description", help="What it is kept for.")] = "",
     label: LabelsOption = None,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Take a snapshot of a VM's disks, running or not.
 
     Example: corral snapshot create web before-upgrade
     """
     with connect() as client:
-        operation = client.snapshots.having(dry_run=dry_run).take(
+        operation = client.snapshots.having(dry_run=how.dry_run).take(
             vm, name, memory=memory, freeze=freeze, description=description, labels=labels_of(label)
         )
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        finish(client, [operation], how)
 
 
 @commands.command()
+@grouped(how=following)
 def revert(
     snapshot: SnapshotName,
     yes: YesOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Put a VM back to a snapshot. What was written since is lost; a running guest loses its power for it.
 
     Example: corral snapshot revert web.before-upgrade
     """
-    sure(f"Put the VM back to {snapshot}, and lose what was written since?", yes or dry_run)
+    sure(f"Put the VM back to {snapshot}, and lose what was written since?", yes or how.dry_run)
     with connect() as client:
-        operation = client.snapshots.having(dry_run=dry_run).revert(snapshot)
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        operation = client.snapshots.having(dry_run=how.dry_run).revert(snapshot)
+        finish(client, [operation], how)
 
 
 @commands.command()
+@grouped(how=following)
 def delete(
     snapshot: SnapshotName,
     yes: YesOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Delete a snapshot. The VM, and the snapshots that stand on it, lose nothing.
 
     Example: corral snapshot delete web.before-upgrade
     """
-    sure(f"Delete snapshot {snapshot}?", yes or dry_run)
+    sure(f"Delete snapshot {snapshot}?", yes or how.dry_run)
     with connect() as client:
-        operation = client.snapshots.having(dry_run=dry_run).delete(snapshot)
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        operation = client.snapshots.having(dry_run=how.dry_run).delete(snapshot)
+        finish(client, [operation], how)

@@ -6,7 +6,16 @@ import typer
 
 from corral.cli.parts.following import finish
 from corral.cli.parts.noun import noun
-from corral.cli.parts.options import Output, OutputOption, SortOption, YesOption, duration_s, names_of, sure
+from corral.cli.parts.options import (
+    How,
+    Output,
+    OutputOption,
+    SortOption,
+    YesOption,
+    duration_s,
+    names_of,
+    sure,
+)
 from corral.cli.parts.present import show_document, show_list
 from corral.cli.parts.session import connect
 
@@ -60,4 +69,4 @@ def delete(
     """
     sure(f"Delete token {token}?", yes)
     with connect() as client:
-        finish(client, [client.tokens.delete(token)], output, wait=False)
+        finish(client, [client.tokens.delete(token)], How(output, wait=False))

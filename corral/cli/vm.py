@@ -15,14 +15,14 @@ from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
+    How,
     LabelsOption,
     Output,
     OutputOption,
-    TimeoutOption,
-    WaitOption,
     YesOption,
     changed_labels,
     duration_s,
+    following,
     labels_of,
     listing,
     names_of,
@@ -81,7 +81,7 @@ def show(vm: VmName, output: OutputOption = Output.TABLE) -> None:
 
 
 @commands.command()
-@grouped(hardware=hardware_body)
+@grouped(hardware=hardware_body, how=following)
 def create(
     name: Annotated[str, typer.Argument(help="Name of the new VM: lower-case letters, digits, dashes.")],
     image: Annotated[
@@ -152,10 +152,7 @@ def create(
         str,
         typer.Option("--stop-timeout", metavar="TIME", help="How long a shutdown may take. Default: 90s."),
     ] = "",
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Create a VM, and start it.
 
@@ -187,66 +184,61 @@ def create(
         **{field: value for field, value in chosen.items() if value not in ("", None, {})},
     }
     with connect() as client:
-        operation = client.vms.having(dry_run=dry_run).create(**fields)
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        operation = client.vms.having(dry_run=how.dry_run).create(**fields)
+        finish(client, [operation], how)
 
 
 @commands.command()
+@grouped(how=following)
 def start(
     vms: VmNames,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Start VMs.
 
     Example: corral vm start web db
     """
     with connect() as client:
-        nouns = client.vms.having(dry_run=dry_run)
-        finish(client, [nouns.start(vm) for vm in vms], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        nouns = client.vms.having(dry_run=how.dry_run)
+        finish(client, [nouns.start(vm) for vm in vms], how)
 
 
 @commands.command()
+@grouped(how=following)
 def stop(
     vms: VmNames,
     force: ForceOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Ask guests to shut down; those that don't in time are forced.
 
     Example: corral vm stop web --force
     """
     with connect() as client:
-        nouns = client.vms.having(dry_run=dry_run)
+        nouns = client.vms.having(dry_run=how.dry_run)
         asked = [nouns.stop(vm, force=force) for vm in vms]
-        finish(client, asked, output, wait=wait, timeout=timeout, dry_run=dry_run)
+        finish(client, asked, how)
 
 
 @commands.command()
+@grouped(how=following)
 def restart(
     vms: VmNames,
     force: ForceOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Stop VMs and start them again.
 
     Example: corral vm restart web
     """
     with connect() as client:
-        nouns = client.vms.having(dry_run=dry_run)
+        nouns = client.vms.having(dry_run=how.dry_run)
         asked = [nouns.restart(vm, force=force) for vm in vms]
-        finish(client, asked, output, wait=wait, timeout=timeout, dry_run=dry_run)
+        finish(client, asked, how)
 
 
 @commands.command()
+@grouped(how=following)
 def delete(
     vms: VmNames,
     keep_volumes: Annotated[bool, typer.Option("--keep-volumes", help="Keep the disks made for it.")] = False,
@@ -258,10 +250,7 @@ def delete(
         typer.Option("--erase", help="Delete also files of an adopted VM that were there before Corral."),
     ] = False,
     yes: YesOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Delete VMs; the volumes made for them go into the trash. Files of adopted VMs stay unless --erase is given.
 
@@ -270,14 +259,15 @@ def delete(
     what = (
         "keep their volumes" if keep_volumes else f"their volumes {'for good' if purge else 'into the trash'}"
     )
-    sure(f"Delete {', '.join(vms)}, and {what}?", yes or dry_run)
+    sure(f"Delete {', '.join(vms)}, and {what}?", yes or how.dry_run)
     with connect() as client:
-        nouns = client.vms.having(dry_run=dry_run)
+        nouns = client.vms.having(dry_run=how.dry_run)
         asked = [nouns.delete(vm, keep_volumes=keep_volumes, purge=purge, erase=erase) for vm in vms]
-        finish(client, asked, output, wait=wait, timeout=timeout, dry_run=dry_run)
+        finish(client, asked, how)
 
 
 @commands.command()
+@grouped(how=following)
 def migrate(
     vm: VmName,
     to: Annotated[
@@ -286,18 +276,15 @@ def migrate(
             "--to", metavar="NODE", help="Default: the scheduler chooses.", autocompletion=names_of("nodes")
         ),
     ] = "",
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Move a running VM to another node while it runs.
 
     Example: corral vm migrate web --to node2
     """
     with connect() as client:
-        operation = client.vms.having(dry_run=dry_run).migrate(vm, to)
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        operation = client.vms.having(dry_run=how.dry_run).migrate(vm, to)
+        finish(client, [operation], how)
 
 
 @commands.command()
@@ -383,10 +370,11 @@ def policy(
         operation = client.vms.having(dry_run=dry_run).edit(
             vm, lambda now: {"migration_policy": {**msgspec.to_builtins(now.spec.migration_policy), **given}}
         )
-        finish(client, [operation], output, wait=False, dry_run=dry_run)
+        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
 
 
 @commands.command("set")
+@grouped(how=following)
 def set_(
     vm: VmName,
     label: Annotated[
@@ -408,10 +396,7 @@ def set_(
     stop_timeout: Annotated[
         str, typer.Option("--stop-timeout", metavar="TIME", help="How long a shutdown may take.")
     ] = "",
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Change a VM: its vCPUs and memory also while it runs, as far as it was started with room for that.
 
@@ -428,8 +413,8 @@ def set_(
     if not fields and not label:
         raise typer.BadParameter("nothing to set; --help lists what can be")
     with connect() as client:
-        operation = _changed(client, vm, label, fields, dry_run)
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        operation = _changed(client, vm, label, fields, how.dry_run)
+        finish(client, [operation], how)
 
 
 add_changes(commands)
@@ -462,7 +447,7 @@ def address(
     """
     with connect() as client:
         operation = client.vms.having(dry_run=dry_run).set_address(vm, address, network=network)
-        finish(client, [operation], output, wait=False, dry_run=dry_run)
+        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
 
 
 @commands.command()

@@ -11,13 +11,12 @@ from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
-    DryRunOption,
+    How,
     LabelsOption,
     Output,
     OutputOption,
-    TimeoutOption,
-    WaitOption,
     YesOption,
+    following,
     labels_of,
     listing,
     names_of,
@@ -72,6 +71,7 @@ def show(volume: VolumeName, output: OutputOption = Output.TABLE) -> None:
 
 
 @commands.command()
+@grouped(how=following)
 def create(
     name: Annotated[str, typer.Argument(help="Name of the new volume.")],
     size: Annotated[
@@ -87,10 +87,7 @@ def create(
         str, typer.Option("--node", help="Of a local pool: on this node.", autocompletion=names_of("nodes"))
     ] = "",
     label: LabelsOption = None,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Create a volume.
 
@@ -98,12 +95,13 @@ def create(
     """
     fields = {"name": name, "image": image, "pool": pool, "node": node, "labels": labels_of(label)}
     with connect() as client:
-        volumes = client.volumes.having(dry_run=dry_run)
+        volumes = client.volumes.having(dry_run=how.dry_run)
         operation = volumes.create(**fields, **({"size": size} if size else {}))
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        finish(client, [operation], how)
 
 
 @commands.command()
+@grouped(how=following)
 def clone(
     volume: VolumeName,
     name: Annotated[str, typer.Argument(help="Name of the new volume.")],
@@ -116,10 +114,7 @@ def clone(
         typer.Option("--pool", help="Where it lives. Default: the same.", autocompletion=names_of("pools")),
     ] = "",
     label: LabelsOption = None,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Make a new volume that begins as a copy of VOLUME, which no running VM may use.
 
@@ -127,50 +122,47 @@ def clone(
     """
     fields = {"pool": pool, "linked": linked, "labels": labels_of(label)}
     with connect() as client:
-        volumes = client.volumes.having(dry_run=dry_run)
+        volumes = client.volumes.having(dry_run=how.dry_run)
         operation = volumes.clone(volume, name, **fields, **({"size": size} if size else {}))
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        finish(client, [operation], how)
 
 
 @commands.command()
+@grouped(how=following)
 def move(
     volume: VolumeName,
     pool: Annotated[
         str, typer.Argument(metavar="POOL", help="Where it shall be.", autocompletion=names_of("pools"))
     ],
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Move a volume to another pool, while its VM runs or not.
 
     Example: corral volume move data fast
     """
     with connect() as client:
-        operation = client.volumes.having(dry_run=dry_run).move(volume, pool)
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        operation = client.volumes.having(dry_run=how.dry_run).move(volume, pool)
+        finish(client, [operation], how)
 
 
 @commands.command()
+@grouped(how=following)
 def resize(
     volume: VolumeName,
     size: Annotated[str, typer.Argument(metavar="SIZE", help="Like 40GiB; not less than it has.")],
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Make a volume larger. The guest of a VM that runs sees it at once.
 
     Example: corral volume resize data 40GiB
     """
     with connect() as client:
-        operation = client.volumes.having(dry_run=dry_run).resize(volume, size)
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        operation = client.volumes.having(dry_run=how.dry_run).resize(volume, size)
+        finish(client, [operation], how)
 
 
 @commands.command()
+@grouped(how=following)
 def delete(
     volume: VolumeName,
     purge: Annotated[bool, typer.Option("--purge", help="Delete it for good, without the trash.")] = False,
@@ -178,17 +170,14 @@ def delete(
         bool, typer.Option("--wipe", help="Overwrite it with zeros, then delete it for good.")
     ] = False,
     yes: YesOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Put a volume that no VM uses into the trash, or delete it for good with all that is on it.
 
     Example: corral volume delete data
     """
     for_good = " for good, with all that is on it" if purge or wipe else ""
-    sure(f"Delete volume {volume}{for_good}?", yes or dry_run)
+    sure(f"Delete volume {volume}{for_good}?", yes or how.dry_run)
     with connect() as client:
-        operation = client.volumes.having(dry_run=dry_run).delete(volume, purge=purge, wipe=wipe)
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        operation = client.volumes.having(dry_run=how.dry_run).delete(volume, purge=purge, wipe=wipe)
+        finish(client, [operation], how)

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corral.cli.parts.following import finish
+from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.lookup import Names
 from corral.cli.parts.options import (
-    DryRunOption,
+    How,
     LabelsOption,
     Output,
     OutputOption,
     TimeoutOption,
     WaitOption,
     YesOption,
+    following,
     labels_of,
     names_of,
     sure,
@@ -98,7 +100,7 @@ def adopt(
             _preview(client, chosen, name, output)
             return
         begun, failed = _begin(client, chosen, name, labels_of(label))
-        finish(client, begun, output, wait=wait, timeout=timeout)
+        finish(client, begun, How(output, wait=wait, timeout=timeout))
         if failed:
             raise failed
 
@@ -149,35 +151,31 @@ def _preview(client: "Client", chosen: "list[FoundDomain]", name: str, output: O
         raise failed
 
 
+@grouped(how=following)
 def release(
     vms: Annotated[
         list[str], typer.Argument(metavar="VM...", help="Names or ids.", autocompletion=names_of("vms"))
     ],
     yes: YesOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Hand VMs back: their domains go on without Corral, all files stay, Corral's records of them go.
 
     Example: corral vm release web
     """
-    sure(f"Release {', '.join(vms)}? Corral forgets them, their domains go on.", yes or dry_run)
+    sure(f"Release {', '.join(vms)}? Corral forgets them, their domains go on.", yes or how.dry_run)
     with connect() as client:
-        nouns = client.vms.having(dry_run=dry_run)
+        nouns = client.vms.having(dry_run=how.dry_run)
         asked = [nouns.release(vm) for vm in vms]
-        finish(client, asked, output, wait=wait, timeout=timeout, dry_run=dry_run)
+        finish(client, asked, how)
 
 
+@grouped(how=following)
 def drift(
     vm: Annotated[str, typer.Argument(metavar="VM", help="Name or id.", autocompletion=names_of("vms"))],
     accept: Annotated[bool, typer.Option("--accept", help="The VM takes it over.")] = False,
     revert: Annotated[bool, typer.Option("--revert", help="The definition becomes the VM's again.")] = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Show what somebody else changed in a VM's definition, take it over or undo it.
 
@@ -189,11 +187,11 @@ def drift(
         now = client.vms.get(vm)
         seen = now.report.drift if now.report else None
         if not (accept or revert):
-            _show_drift(vm, seen, output)
+            _show_drift(vm, seen, how.output)
             return
-        how = "accept" if accept else "revert"
-        asked = client.vms.having(dry_run=dry_run).settle(vm, how, seen.digest if seen else "")
-        finish(client, [asked], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        choice = "accept" if accept else "revert"
+        asked = client.vms.having(dry_run=how.dry_run).settle(vm, choice, seen.digest if seen else "")
+        finish(client, [asked], how)
 
 
 def _show_drift(vm: str, seen: "Drift | None", output: Output) -> None:

@@ -19,7 +19,7 @@ import typer
 
 from corral.cli.parts.exits import Exit
 from corral.cli.parts.lookup import Names
-from corral.cli.parts.options import Output, duration_s, on_terminal
+from corral.cli.parts.options import How, Output, duration_s, on_terminal
 from corral.cli.parts.present import show_document, show_operation
 from corral.errors import CorralError
 
@@ -33,11 +33,7 @@ Show = Callable[["Operation"], None]
 def finish(
     client: Client,
     operations: Sequence[Operation],
-    output: Output,
-    *,
-    wait: bool | None = None,
-    timeout: str = "",
-    dry_run: bool = False,
+    how: How,
 ) -> None:
     """Follow the operations if that is wanted, and show them.
 
@@ -51,15 +47,15 @@ def finish(
             typer.echo(f"warning: {warning}", err=True)
         seen = _Latest(operation)
         try:
-            if not dry_run and (on_terminal() if wait is None else wait):
-                follow(client, operation, timeout, seen)
+            if not how.dry_run and (on_terminal() if how.wait is None else how.wait):
+                follow(client, operation, how.timeout, seen)
         except CorralError as error:
             failed = failed or error
         shown.append(seen.operation)
-        if output not in (Output.JSON, Output.YAML) and (failed is None or seen.operation.ended):
-            show_operation(seen.operation, output, lambda id: names.of("nodes", id), dry_run=dry_run)
-    if output in (Output.JSON, Output.YAML):
-        show_document(shown[0] if len(shown) == 1 else shown, output)
+        if how.output not in (Output.JSON, Output.YAML) and (failed is None or seen.operation.ended):
+            show_operation(seen.operation, how.output, lambda id: names.of("nodes", id), dry_run=how.dry_run)
+    if how.output in (Output.JSON, Output.YAML):
+        show_document(shown[0] if len(shown) == 1 else shown, how.output)
     if failed is not None:
         raise failed
 

@@ -5,14 +5,14 @@ from typing import Annotated
 import typer
 
 from corral.cli.parts.following import finish
+from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
-    DryRunOption,
+    How,
     Output,
     OutputOption,
-    TimeoutOption,
-    WaitOption,
+    following,
     names_of,
 )
 from corral.cli.parts.present import colours, show_document
@@ -52,15 +52,13 @@ def list_forwards(network: NetworkName, output: OutputOption = Output.TABLE) -> 
 
 
 @commands.command()
+@grouped(how=following)
 def add(
     network: NetworkName,
     port: Annotated[str, typer.Argument(metavar="PORT", help=f"Of the node that runs the VM: {PORT}.")],
     vm: Annotated[str, typer.Option("--vm", help="Where it leads.", autocompletion=names_of("vms"))],
     to: Annotated[int, typer.Option("--to", metavar="PORT", help="Of the VM. Default: the same.")] = 0,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Forward a port of whichever node runs the VM to the VM.
 
@@ -68,20 +66,18 @@ def add(
     """
     number, protocol = port_of(port)
     with connect() as client:
-        operation = client.networks.having(dry_run=dry_run).add_forward(
+        operation = client.networks.having(dry_run=how.dry_run).add_forward(
             network, port=number, vm=vm, to_port=to, protocol=protocol
         )
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        finish(client, [operation], how)
 
 
 @commands.command()
+@grouped(how=following)
 def remove(
     network: NetworkName,
     port: Annotated[str, typer.Argument(metavar="PORT", help=f"Of the node: {PORT}.")],
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """End a forward; connections that use it go on.
 
@@ -89,8 +85,10 @@ def remove(
     """
     number, protocol = port_of(port)
     with connect() as client:
-        operation = client.networks.having(dry_run=dry_run).remove_forward(network, f"{protocol}-{number}")
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        operation = client.networks.having(dry_run=how.dry_run).remove_forward(
+            network, f"{protocol}-{number}"
+        )
+        finish(client, [operation], how)
 
 
 def port_of(text: str) -> tuple[int, str]:

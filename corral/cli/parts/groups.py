@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 R = TypeVar("R")
-GIVEN: Final[Mapping[str, Any]] = MappingProxyType({})  # stands where the options of a group will
+GIVEN: Final[Any] = MappingProxyType({})  # stands where the options of a group will
 
 
 def grouped(**groups: Callable[..., Any]) -> Callable[[Callable[..., R]], Callable[..., R]]:

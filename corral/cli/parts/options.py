@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -57,6 +57,26 @@ FilterOption = Annotated[
 SortOption = Annotated[
     str, typer.Option("--sort", metavar="FIELD", help="Sort by a field; -FIELD: the other way round.")
 ]
+
+
+class How(NamedTuple):
+    """How a request is made, and what is shown of it."""
+
+    output: Output = Output.TABLE
+    dry_run: bool = False
+    wait: bool | None = None  # None: on a terminal only
+    timeout: str = ""
+
+
+def following(
+    *,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = "",
+    output: OutputOption = Output.TABLE,
+) -> How:
+    """For commands that begin an operation."""
+    return How(output, dry_run, wait, timeout)
 
 
 def listing(

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corral.cli.parts.following import finish
+from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.lookup import Names
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
-    DryRunOption,
+    How,
     Output,
     OutputOption,
-    TimeoutOption,
-    WaitOption,
     YesOption,
     duration_s,
+    following,
     sure,
 )
 from corral.cli.parts.present import show_list
@@ -47,24 +47,23 @@ def list_trash(output: OutputOption = Output.TABLE) -> None:
 
 
 @commands.command()
+@grouped(how=following)
 def restore(
     volume: Deleted,
     name: Annotated[str, typer.Option("--name", help="Default: the name it had.")] = "",
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Take a volume out of the trash, with all that is on it.
 
     Example: corral volume trash restore data
     """
     with connect() as client:
-        operation = client.volumes.having(dry_run=dry_run).restore(the_deleted(client, volume).id, name)
-        finish(client, [operation], output, wait=wait, timeout=timeout, dry_run=dry_run)
+        operation = client.volumes.having(dry_run=how.dry_run).restore(the_deleted(client, volume).id, name)
+        finish(client, [operation], how)
 
 
 @commands.command()
+@grouped(how=following)
 def empty(
     volumes: Annotated[
         list[str] | None, typer.Argument(metavar="[VOLUME]...", help="Only these: names they had, or ids.")
@@ -74,10 +73,7 @@ def empty(
     ] = "",
     wipe: Annotated[bool, typer.Option("--wipe", help="Overwrite them with zeros before they go.")] = False,
     yes: YesOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Delete what is in the trash for good.
 
@@ -92,10 +88,10 @@ def empty(
         if not going:
             typer.echo("Nothing to delete.", err=True)
             return
-        sure(f"Delete {len(going)} volumes for good, with all that is on them?", yes or dry_run)
-        noun_ = client.volumes.having(dry_run=dry_run)
+        sure(f"Delete {len(going)} volumes for good, with all that is on them?", yes or how.dry_run)
+        noun_ = client.volumes.having(dry_run=how.dry_run)
         asked = [noun_.delete(volume.id, purge=True, wipe=wipe) for volume in going]
-        finish(client, asked, output, wait=wait, timeout=timeout, dry_run=dry_run)
+        finish(client, asked, how)
 
 
 def in_trash(client: "Client") -> "list[Volume]":

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corral.cli.parts.following import finish
+from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.lookup import Names
 from corral.cli.parts.options import (
-    DryRunOption,
+    How,
     Output,
     OutputOption,
-    TimeoutOption,
-    WaitOption,
+    following,
     names_of,
 )
 from corral.cli.parts.session import connect
@@ -55,6 +55,7 @@ def add_changes(commands: typer.Typer) -> None:
     commands.command()(rename)
 
 
+@grouped(how=following)
 def attach_disk(
     vm: VmName,
     disk: Annotated[
@@ -65,10 +66,7 @@ def attach_disk(
             autocompletion=names_of("volumes"),
         ),
     ],
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Give a VM a disk, also while it runs.
 
@@ -77,25 +75,24 @@ def attach_disk(
     from corral.cli.parts.asking import disks_of
 
     (ask,) = disks_of("", "", [disk if "=" in disk else f"volume={disk}"])
-    _do([vm], lambda vms, name: vms.attach_disk(name, **ask), dry_run, wait, timeout, output)
+    _do([vm], lambda vms, name: vms.attach_disk(name, **ask), how)
 
 
+@grouped(how=following)
 def detach_disk(
     vm: VmName,
     volume: VolumeName,
     force: ForceOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Take a disk from a VM, also while it runs; the volume stays.
 
     Example: corral vm detach-disk web data-1
     """
-    _do([vm], lambda vms, name: vms.detach_disk(name, volume, force=force), dry_run, wait, timeout, output)
+    _do([vm], lambda vms, name: vms.detach_disk(name, volume, force=force), how)
 
 
+@grouped(how=following)
 def limit_disk(
     vm: VmName,
     volume: VolumeName,
@@ -105,10 +102,7 @@ def limit_disk(
             metavar="LIMITS", help="iops=N,bytes=SIZE a second, also read-… and write-…; or none."
         ),
     ],
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Limit what a disk may do in a second, also while its VM runs. Limits that are not named are lifted.
 
@@ -117,9 +111,10 @@ def limit_disk(
     from corral.cli.parts.asking import disk_limits
 
     ask = disk_limits(limits)
-    _do([vm], lambda vms, name: vms.limit_disk(name, volume, **ask), dry_run, wait, timeout, output)
+    _do([vm], lambda vms, name: vms.limit_disk(name, volume, **ask), how)
 
 
+@grouped(how=following)
 def attach_nic(
     vm: VmName,
     network: Annotated[
@@ -128,10 +123,7 @@ def attach_nic(
             metavar="NETWORK", help="NAME, or NAME,address=IP,mac=MAC.", autocompletion=names_of("networks")
         ),
     ],
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Give a VM a NIC, also while it runs.
 
@@ -140,35 +132,31 @@ def attach_nic(
     from corral.cli.parts.asking import nics_of
 
     (ask,) = nics_of([network])
-    _do([vm], lambda vms, name: vms.attach_nic(name, **ask), dry_run, wait, timeout, output)
+    _do([vm], lambda vms, name: vms.attach_nic(name, **ask), how)
 
 
+@grouped(how=following)
 def detach_nic(
     vm: VmName,
     nic: NicName,
     force: ForceOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Take a NIC from a VM, also while it runs.
 
     Example: corral vm detach-nic web 0e:12:34:56:78:9a
     """
-    _do([vm], lambda vms, name: vms.detach_nic(name, nic, force=force), dry_run, wait, timeout, output)
+    _do([vm], lambda vms, name: vms.detach_nic(name, nic, force=force), how)
 
 
+@grouped(how=following)
 def limit_nic(
     vm: VmName,
     nic: NicName,
     limits: Annotated[
         str, typer.Argument(metavar="LIMITS", help="mbit=N a second, or in-mbit=N,out-mbit=N; or none.")
     ],
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Limit what a NIC may carry in a second, also while its VM runs. A way that is not named has no limit.
 
@@ -177,9 +165,10 @@ def limit_nic(
     from corral.cli.parts.asking import nic_limits
 
     ask = nic_limits(limits)
-    _do([vm], lambda vms, name: vms.limit_nic(name, nic, **ask), dry_run, wait, timeout, output)
+    _do([vm], lambda vms, name: vms.limit_nic(name, nic, **ask), how)
 
 
+@grouped(how=following)
 def insert(
     vm: VmName,
     image: Annotated[
@@ -199,32 +188,27 @@ def insert(
         ),
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Also when the guest has locked the drive.")] = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Put an image into a VM's CD drive, in the place of what is in it.
 
     Example: corral vm insert web debian-12-netinst
     """
     ask = {"image": image, "volume": volume, "pool": pool, "force": force}
-    _do([vm], lambda vms, name: vms.insert(name, **ask), dry_run, wait, timeout, output)
+    _do([vm], lambda vms, name: vms.insert(name, **ask), how)
 
 
+@grouped(how=following)
 def eject(
     vm: VmName,
     force: Annotated[bool, typer.Option("--force", help="Also when the guest has locked the drive.")] = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Empty a VM's CD drive.
 
     Example: corral vm eject web
     """
-    _do([vm], lambda vms, name: vms.eject(name, force=force), dry_run, wait, timeout, output)
+    _do([vm], lambda vms, name: vms.eject(name, force=force), how)
 
 
 def pending(vm: VmName, output: OutputOption = Output.TABLE) -> None:
@@ -242,73 +226,60 @@ def pending(vm: VmName, output: OutputOption = Output.TABLE) -> None:
         show_list(rows, pending_columns(found, Names(client)), output, empty="Nothing is pending.")
 
 
+@grouped(how=following)
 def pause(
     vms: VmNames,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Let VMs stand still; their memory stays where it is.
 
     Example: corral vm pause web
     """
-    _do(vms, lambda nouns, name: nouns.pause(name), dry_run, wait, timeout, output)
+    _do(vms, lambda nouns, name: nouns.pause(name), how)
 
 
+@grouped(how=following)
 def resume(
     vms: VmNames,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Let paused VMs go on.
 
     Example: corral vm resume web
     """
-    _do(vms, lambda nouns, name: nouns.resume(name), dry_run, wait, timeout, output)
+    _do(vms, lambda nouns, name: nouns.resume(name), how)
 
 
+@grouped(how=following)
 def suspend(
     vms: VmNames,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Write the memory of VMs to disk and stop them; `corral vm start` goes on from there.
 
     Example: corral vm suspend web
     """
-    _do(vms, lambda nouns, name: nouns.suspend(name), dry_run, wait, timeout, output)
+    _do(vms, lambda nouns, name: nouns.suspend(name), how)
 
 
+@grouped(how=following)
 def rename(
     vm: VmName,
     name: Annotated[str, typer.Argument(metavar="NEW-NAME", help="Lower-case letters, digits, dashes.")],
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Give a VM another name. The domain of one that runs gets it when it stops.
 
     Example: corral vm rename web web-old
     """
-    _do([vm], lambda vms, old: vms.rename(old, name), dry_run, wait, timeout, output)
+    _do([vm], lambda vms, old: vms.rename(old, name), how)
 
 
 def _do(
     names: list[str],
     ask: "Callable[[VMs, str], Operation]",
-    dry_run: bool,
-    wait: bool | None,
-    timeout: str,
-    output: Output,
+    how: How,
 ) -> None:
     with connect() as client:
-        vms = client.vms.having(dry_run=dry_run)
-        finish(
-            client, [ask(vms, name) for name in names], output, wait=wait, timeout=timeout, dry_run=dry_run
-        )
+        vms = client.vms.having(dry_run=how.dry_run)
+        finish(client, [ask(vms, name) for name in names], how)
