@@ -9,8 +9,6 @@ Next door      scheduler/traits.py filters by it afterwards; hypervisor/libvirt/
 Start here     settle()
 """
 
-import numpy as np
-
 from corral.controllers.placement import FleetKeeper
 from corral.model.hardware import GuestCpu, Platform
 from corral.model.ids import NodeId
@@ -25,7 +23,7 @@ def settle(keeper: FleetKeeper, vm: VM, node: NodeId) -> Platform:
     """Equal fleets give equal platforms."""
     hardware, fleet = vm.spec.hardware, keeper.fleet
     inventory = fleet.inventories.get(node, Inventory())
-    own = fleet.kinds[fleet.kind[fleet.row[node]]]
+    own = fleet.traits(node)
     others = [own] if vm.spec.node else _may_run_on(fleet, own)
     devices, _ = pick(inventory, fleet.held(node), hardware.devices)
     cpu = inventory.offers.cpu
@@ -39,8 +37,7 @@ def settle(keeper: FleetKeeper, vm: VM, node: NodeId) -> Platform:
 
 def _may_run_on(fleet: Fleet, own: Traits) -> list[Traits]:
     """Kinds of nodes, not nodes: there are few of them."""
-    kinds = [fleet.kinds[n] for n in np.unique(fleet.kind[: fleet.size][fleet.present[: fleet.size]])]
-    return [kind for kind in kinds if accelerator_in(kind) == accelerator_in(own)]
+    return [kind for kind in fleet.all_traits() if accelerator_in(kind) == accelerator_in(own)]
 
 
 def _machine(own: Traits, others: list[Traits]) -> str:

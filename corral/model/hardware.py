@@ -155,6 +155,7 @@ class Hardware(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cpus_max: int = 0  # vCPUs that it can be given while it runs; 0: as many as it has
     memory_max_bytes: int = 0  # memory that it can be given while it runs; 0: what it has
     pinning: Pinning | None = None
+    dedicated: bool = False  # each vCPU has a CPU of its node for itself, in as few NUMA cells as can be
     hugepage_bytes: int = 0  # memory in pages of this size; 0: ordinary pages
     graphics: Graphics = Graphics.VNC
     video: Video = Video.AUTO
@@ -171,6 +172,14 @@ class GuestCpu(Struct, frozen=True, kw_only=True):
     disable: tuple[str, ...] = ()  # features of the model that are left out
 
 
+class CellPart(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a VM has of one NUMA cell of its node."""
+
+    cell: int
+    cpus: str = ""  # that are its own, in the order of its vCPUs: 4,20,5,21
+    memory_bytes: int = 0
+
+
 class Platform(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was settled when the VM got its node, and stays wherever it goes."""
 
@@ -178,3 +187,4 @@ class Platform(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cpu: GuestCpu | None = None  # None: the node's choice (software emulation: the model that is fastest)
     host_cpu: str = ""  # with CPU model host: name of the node's CPU, as scheduler/traits.py has it
     devices: tuple[HostDevice, ...] = ()  # of its node, one for each that it asks for
+    cells: tuple[CellPart, ...] = ()  # of its node, where its CPUs are dedicated

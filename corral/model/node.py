@@ -46,6 +46,7 @@ class NumaCell(Struct, frozen=True, kw_only=True):
     cpus: tuple[int, ...]
     memory_bytes: int
     hugepages: dict[str, int] = {}  # pages by size in bytes: {"2097152": 512}
+    cores: tuple[tuple[int, ...], ...] = ()  # CPUs that are threads of one core; empty: not told
 
 
 class CpuInfo(Struct, frozen=True, kw_only=True):
@@ -142,6 +143,17 @@ class NodeSpec(Struct, frozen=True, kw_only=True):
     reserve_memory_bytes: int = 512 * 1024**2  # kept for the host itself
     cpu_overcommit: float = 4.0  # vCPUs promised for each CPU
     memory_overcommit: float = 1.0
+    reserve_cpus: int = 0  # CPUs kept for the host itself, before overcommit
+    dedicated_cpus: str = (
+        ""  # CPUs that vCPUs get for themselves, a set like 4-15; all other VMs stay off them
+    )
+    rack: str = ""  # what it stands in, and fails with
+    iops: int = 0  # operations a second that its disks are good for; 0: no limit known
+    io_overcommit: float = 1.0
+    network_mbit: int = 0  # Mbit/s of its uplinks; 0: no limit known
+    network_overcommit: float = 1.0
+    power_watts: int = 0  # that it may draw at most; 0: no limit known
+    idle_watts: int = 0  # that it draws with no guest
 
 
 class NodeStatus(Struct, frozen=True, kw_only=True):

@@ -43,6 +43,12 @@ def key(device: HostDevice) -> str:
     return f"{device.kind}:{device.id}"
 
 
+def gpus_of(inventory: Inventory) -> dict[str, int | None]:
+    """Its GPUs that a guest can have: NUMA cell, where told, by key()."""
+    can = {device.address for device in inventory.devices}
+    return {f"{DeviceKind.PCI}:{gpu.address}": gpu.numa_cell for gpu in inventory.gpus if gpu.address in can}
+
+
 def _pci(inventory: Inventory, held: AbstractSet[str], asked: HostDevice) -> tuple[HostDevice | None, str]:
     fitting = [d for d in inventory.devices if asked.id in (d.address, pci_id(d))]
     if not fitting:

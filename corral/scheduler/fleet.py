@@ -1,121 +1,214 @@
-"""Fleet: the nodes as columns, updated in place from changes.
+"""Fleet: nodes and VMs as the scheduler sees them, updated in place from changes.
 
-In this room   one row a node; what it has and can, what is claimed, which pools and networks it has ready
+In this room   one row a node: what it has and can, what is claimed, which pools and networks it has ready
 Comes in       nodes and VMs as they change, in any order
-Goes out       NumPy columns for placement.py
+Goes out       Columns for the decision; claims, inventories and labels for what is looked at one node at a time
 Always true    claimed is the sum of the claims of the VMs last seen (tests compare it with a rebuild)
-Next door      placement.py decides on these columns
+Next door      columns.py has the arrays; placement.py decides on them
 Start here     Fleet.see_node(), Fleet.see_vm()
 """
 
-from typing import Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from msgspec import Struct
-from numpy.typing import NDArray
 
 from corral.model.hardware import GuestCpu
 from corral.model.ids import NodeId, VmId
 from corral.model.node import Inventory, Node
+from corral.model.units import members
 from corral.model.vm import VM
-from corral.scheduler.devices import key
-from corral.scheduler.traits import cpu_name, traits_of
+from corral.scheduler.claims import Claim as Claim
+from corral.scheduler.claims import claims_of
+from corral.scheduler.columns import ABSENT, CLOSED, OPEN, Columns
+from corral.scheduler.devices import gpus_of
+from corral.scheduler.dimensions import CELL_CPU as CELL_CPU
+from corral.scheduler.dimensions import (
+    CELL_GPU,
+    CELL_MEMORY,
+    CELL_PAGES,
+    GPU,
+    IO,
+    MILLI,
+    NETWORK,
+    PAGES,
+    POWER,
+    Bools,
+    Floats,
+)
+from corral.scheduler.dimensions import CPU as CPU
+from corral.scheduler.dimensions import MEMORY as MEMORY
+from corral.scheduler.traits import Traits, cpu_name, traits_of
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-CPU: Final = 0
-MEMORY: Final = 1
-DIMENSIONS: Final = 2  # columns of capacity and claimed: vCPUs, memory in bytes
+if TYPE_CHECKING:
+    from corral.scheduler.flavours import Flavours
 
 
-class Claim(Struct, frozen=True):
-    """Capacity that a VM holds on a node."""
+class Kinds:
+    """Sets of words, each kept once: most nodes are alike."""
 
-    node: NodeId
-    cpus: int
-    memory_bytes: int
-    hugepage_bytes: int = 0  # size of the pages that its memory consists of; 0: ordinary ones
-    devices: tuple[str, ...] = ()  # of the node, as devices.key() writes them
+    def __init__(self) -> None:
+        self.sets: list[Traits] = []
+        self._number: dict[Traits, int] = {}
+
+    def number(self, words: Iterable[str]) -> int:
+        traits = frozenset(words)
+        if traits not in self._number:
+            self._number[traits] = len(self.sets)
+            self.sets.append(traits)
+        return self._number[traits]
 
 
 class Fleet:
-    """All nodes, one row each. Rows grow by doubling and are never moved."""
+    """All nodes, one row each."""
 
     def __init__(self) -> None:
+        self.columns = Columns()
         self.ids: list[NodeId] = []
         self.row: dict[NodeId, int] = {}
-        self.capacity: Floats = np.zeros((8, DIMENSIONS))  # after reserve, with overcommit
-        self.claimed: Floats = np.zeros((8, DIMENSIONS))
-        self.takes_vms: Bools = np.zeros(8, dtype=bool)
-        self.present: Bools = np.zeros(8, dtype=bool)
-        self.pool_free: dict[str, Floats] = {}  # bytes; -1: not there, or not ready
-        self.networks: dict[str, Bools] = {}
         self.claims: dict[VmId, tuple[Claim, ...]] = {}
         self.inventories: dict[NodeId, Inventory] = {}
-        self.kinds: list[frozenset[str]] = []  # sets of traits; most nodes are alike
-        self.kind: NDArray[np.intp] = np.zeros(8, dtype=np.intp)  # place in kinds
-        self.pages_total: dict[int, Floats] = {}  # bytes in hugepages, by size of a page
-        self.pages_claimed: dict[int, Floats] = {}
+        self.hardware, self.networks, self.sites = Kinds(), Kinds(), Kinds()
+        self.pools: dict[str, int] = {}  # row of columns.pools by id
+        self.racks: dict[NodeId, str] = {}
         self.devices_held: dict[NodeId, dict[str, int]] = {}  # VMs by device
+        self.cpus_held: dict[NodeId, dict[int, int]] = {}  # VMs by CPU that is dedicated to one
+        self.dedicated: dict[NodeId, frozenset[int]] = {}  # CPUs of the node that are given to one vCPU alone
+        self.gpus: dict[NodeId, dict[str, int | None]] = {}  # NUMA cell by device, as devices.key() writes it
         self.cpus: dict[str, GuestCpu] = {}  # that nodes have, or had, by name
+        self.flavours: Flavours | None = None  # what is remembered of decisions, see flavours.py
 
     @property
     def size(self) -> int:
         return len(self.ids)
 
+    @property
+    def capacity(self) -> Floats:
+        """After reserve, with overcommit. (rows, DIMENSIONS), rows at least size"""
+        return self.columns.capacity
+
+    @property
+    def claimed(self) -> Floats:
+        return self.columns.claimed
+
+    @property
+    def present(self) -> Bools:
+        return self.columns.present
+
     def see_node(self, node: Node) -> None:
         """Take in a node that is new or has changed."""
-        row = self._row(NodeId(node.id))
-        spec, inventory = node.spec, node.status.inventory
-        self.capacity[row, CPU] = inventory.cpus * spec.cpu_overcommit
-        self._see_hardware(row, NodeId(node.id), inventory)
-        in_pages = sum(column[row] for column in self.pages_total.values())
-        usable = max(0, inventory.memory_bytes - spec.reserve_memory_bytes - in_pages)
-        self.capacity[row, MEMORY] = usable * spec.memory_overcommit
-        self.takes_vms[row], self.present[row] = node.takes_vms, True
-        for column in self.pool_free.values():
-            column[row] = -1
-        for pool, seen in node.status.pools.items():
-            self._pool(pool)[row] = seen.free_bytes if seen.ready else -1
-        for flags in self.networks.values():
-            flags[row] = False
-        for network, on in node.status.networks.items():
-            self._network(network)[row] = on.ready
+        id = NodeId(node.id)
+        row, columns = self._row(id), self.columns
+        self._see_hardware(row, node)
+        self._see_capacity(row, node)
+        words = (f"{key}={value}" for key, value in node.labels.items())
+        self.racks[id] = node.spec.rack
+        columns.site[row] = self.sites.number((*words, f"node:{id}", f"rack:{node.spec.rack}"))
+        columns.place[row] = self.networks.number(n for n, on in node.status.networks.items() if on.ready)
+        for pool in node.status.pools:
+            self._pool(pool)
+        for pool, at in self.pools.items():
+            seen = node.status.pools.get(pool)
+            columns.pools[at, row] = seen.free_bytes if seen and seen.ready else -1
+        columns.state[row] = OPEN if node.takes_vms else CLOSED
+        columns.touch(row)
 
-    def _see_hardware(self, row: int, node: NodeId, inventory: Inventory) -> None:
-        if self.inventories.get(node) == inventory:
+    def _see_capacity(self, row: int, node: Node) -> None:
+        spec, inventory = node.spec, node.status.inventory
+        in_pages = dict.fromkeys(PAGES, 0)
+        other = 0
+        for cell in inventory.cells:
+            for page, count in cell.hugepages.items():
+                if int(page) in in_pages:
+                    in_pages[int(page)] += int(page) * count
+                else:
+                    other += int(page) * count
+        usable = inventory.memory_bytes - spec.reserve_memory_bytes - sum(in_pages.values()) - other
+        shared = inventory.cpus - len(self.dedicated.get(NodeId(node.id), ())) - spec.reserve_cpus
+        capacity = self.columns.capacity[row]
+        capacity[CPU] = max(0, shared) * spec.cpu_overcommit
+        capacity[MEMORY] = max(0, usable) * spec.memory_overcommit
+        for size, dimension in PAGES.items():
+            capacity[dimension] = in_pages[size]
+        capacity[GPU] = MILLI * len(self.gpus.get(NodeId(node.id), ()))
+        for dimension, limit, ratio in (
+            (IO, spec.iops, spec.io_overcommit),
+            (NETWORK, spec.network_mbit, spec.network_overcommit),
+            (POWER, max(0, spec.power_watts - spec.idle_watts), 1.0),
+        ):
+            capacity[dimension] = limit * ratio if limit else np.inf
+        self.columns.idle_watts[row] = spec.idle_watts
+        known = spec.power_watts and inventory.cpus
+        self.columns.watts_per_cpu[row] = capacity[POWER] / inventory.cpus if known else 0.0
+
+    def _see_hardware(self, row: int, node: Node) -> None:
+        id, inventory = NodeId(node.id), node.status.inventory
+        dedicated = members(node.spec.dedicated_cpus)
+        if self.inventories.get(id) == inventory and self.dedicated.get(id) == dedicated:
             return  # most changes of a node are about its pools
-        self.inventories[node] = inventory
-        traits = traits_of(inventory)
-        if traits not in self.kinds:
-            self.kinds.append(traits)
-        self.kind[row] = self.kinds.index(traits)
+        self._count_gpus(row, id, -1)
+        self.inventories[id], self.gpus[id] = inventory, gpus_of(inventory)
+        self._count_gpus(row, id, 1)
+        self.columns.kind[row] = self.hardware.number(traits_of(inventory))
         if cpu := inventory.offers.cpu:
             self.cpus[cpu_name(cpu)] = cpu
-        for column in self.pages_total.values():
-            column[row] = 0
+        self.columns.have_cells(max((cell.id + 1 for cell in inventory.cells), default=0))
+        there = frozenset(cpu for cell in inventory.cells for cpu in cell.cpus)
+        self.dedicated[id] = dedicated & there
+        cells = self.columns.cells_capacity[row]
+        cells[:] = 0
         for cell in inventory.cells:
-            for size, count in cell.hugepages.items():
-                self._pages(self.pages_total, int(size))[row] += int(size) * count
+            in_pages = sum(int(page) * count for page, count in cell.hugepages.items())
+            cells[cell.id, CELL_CPU] = len(dedicated & frozenset(cell.cpus))
+            cells[cell.id, CELL_MEMORY] = max(0, cell.memory_bytes - in_pages)
+            for size, dimension in CELL_PAGES.items():
+                cells[cell.id, dimension] = size * cell.hugepages.get(str(size), 0)
+        for at in self.gpus[id].values():
+            if at is not None:
+                self.columns.have_cells(at + 1)
+                self.columns.cells_capacity[row, at, CELL_GPU] += MILLI
+
+    def _count_gpus(self, row: int, node: NodeId, sign: int) -> None:
+        """Which devices are GPUs is a matter of the inventory, which changes while VMs hold them."""
+        for device, vms in self.devices_held.get(node, {}).items():
+            self._hold_gpu(row, node, device, sign * vms)
+
+    def _hold_gpu(self, row: int, node: NodeId, device: str, vms: int) -> None:
+        gpus = self.gpus.get(node, {})
+        if device in gpus:
+            self.columns.claimed[row, GPU] += MILLI * vms
+            cell = gpus[device]
+            if cell is not None:
+                self.columns.have_cells(cell + 1)
+                self.columns.cells_claimed[row, cell, CELL_GPU] += MILLI * vms
 
     def having(self, traits: frozenset[str]) -> Bools:
         """Whether each node has any of these. (nodes,)"""
-        kinds = np.array([bool(kind & traits) for kind in self.kinds], dtype=bool)
-        return kinds[self.kind[: self.size]] if self.kinds else np.zeros(self.size, dtype=bool)
+        kinds = np.array([bool(kind & traits) for kind in self.hardware.sets], dtype=bool)
+        return kinds[self.columns.kind[: self.size]] if len(kinds) else np.zeros(self.size, dtype=bool)
+
+    def traits(self, node: NodeId) -> Traits:
+        return self.hardware.sets[int(self.columns.kind[self.row[node]])]
+
+    def all_traits(self) -> list[Traits]:
+        """Of the nodes that are there, each set once."""
+        kinds = np.unique(self.columns.kind[: self.size][self.present]).tolist()
+        return [self.hardware.sets[kind] for kind in kinds]
 
     def held(self, node: NodeId) -> frozenset[str]:
         """Devices of the node that VMs have."""
         return frozenset(device for device, vms in self.devices_held.get(node, {}).items() if vms > 0)
 
-    def pages_free(self, page_bytes: int) -> Floats:
-        """Bytes in free hugepages of this size. (nodes,)"""
-        free = self._pages(self.pages_total, page_bytes) - self._pages(self.pages_claimed, page_bytes)
-        return free[: self.size]
+    def dedicated_free(self, node: NodeId) -> frozenset[int]:
+        """CPUs that can be given to one vCPU alone, and are not yet."""
+        held = self.cpus_held.get(node, {})
+        return frozenset(cpu for cpu in self.dedicated.get(node, ()) if held.get(cpu, 0) <= 0)
 
     def forget_node(self, node: NodeId) -> None:
         """The node was removed; claims on it are kept in case it comes back under this id."""
         if node in self.row:
-            self.takes_vms[self.row[node]] = self.present[self.row[node]] = False
+            self.columns.state[self.row[node]] = ABSENT
+            self.columns.touch(self.row[node])
 
     def see_vm(self, vm: VM) -> None:
         """Take in a VM that is new or has changed."""
@@ -126,59 +219,63 @@ class Fleet:
 
     def claim(self, vm: VmId, claims: tuple[Claim, ...]) -> None:
         """Replace what the VM holds."""
-        for old in self.claims.pop(vm, ()):
+        before = self.claims.get(vm, ())
+        if before == claims:
+            return  # most changes of a VM are about its guest
+        for old in before:
             self._add(old, -1)
         for new in claims:
             self._add(new, 1)
         if claims:
             self.claims[vm] = claims
+        else:
+            self.claims.pop(vm, None)
 
     def _add(self, claim: Claim, sign: int) -> None:
         row = self._row(claim.node)  # first: it may replace the columns
-        ordinary = 0 if claim.hugepage_bytes else claim.memory_bytes
-        self.claimed[row] += (sign * claim.cpus, sign * ordinary)
-        if claim.hugepage_bytes:
-            self._pages(self.pages_claimed, claim.hugepage_bytes)[row] += sign * claim.memory_bytes
-        held = self.devices_held.setdefault(claim.node, {}) if claim.devices else {}
+        columns, page = self.columns, claim.hugepage_bytes
+        claimed = columns.claimed[row]
+        claimed[CPU] += sign * claim.cpus
+        claimed[PAGES.get(page, MEMORY)] += sign * claim.memory_bytes
+        for dimension, amount in (
+            (GPU, claim.gpu_milli),
+            (IO, claim.iops),
+            (NETWORK, claim.mbit),
+            (POWER, claim.watts),
+        ):
+            if amount:
+                claimed[dimension] += sign * amount
+        columns.vms[row] += sign
+        if claim.ends_s and sign > 0:
+            columns.ends_s[row] = max(columns.ends_s[row], claim.ends_s)
+        if columns.vms[row] == 0:
+            columns.ends_s[row] = 0.0
         for device in claim.devices:
+            held = self.devices_held.setdefault(claim.node, {})
             held[device] = held.get(device, 0) + sign
+            self._hold_gpu(row, claim.node, device, sign)
+        if claim.cells:
+            self._add_cells(row, claim, sign)
+        columns.touch(row)
+
+    def _add_cells(self, row: int, claim: Claim, sign: int) -> None:
+        self.columns.have_cells(max(share.cell for share in claim.cells) + 1)
+        held = self.cpus_held.setdefault(claim.node, {})
+        for share in claim.cells:
+            cell = self.columns.cells_claimed[row, share.cell]
+            cell[CELL_CPU] += sign * len(share.cpus)
+            cell[CELL_PAGES.get(claim.hugepage_bytes, CELL_MEMORY)] += sign * share.memory_bytes
+            for cpu in share.cpus:
+                held[cpu] = held.get(cpu, 0) + sign
 
     def _row(self, node: NodeId) -> int:
         row = self.row.get(node)
         if row is None:
-            row = self.row[node] = len(self.ids)
+            row = self.row[node] = self.columns.add_row()
             self.ids.append(node)
-            if row >= len(self.capacity):
-                self._grow()
         return row
 
-    def _grow(self) -> None:
-        more = len(self.capacity)
-        self.capacity = np.vstack([self.capacity, np.zeros((more, DIMENSIONS))])
-        self.claimed = np.vstack([self.claimed, np.zeros((more, DIMENSIONS))])
-        self.takes_vms = np.concatenate([self.takes_vms, np.zeros(more, dtype=bool)])
-        self.present = np.concatenate([self.present, np.zeros(more, dtype=bool)])
-        self.kind = np.concatenate([self.kind, np.zeros(more, dtype=np.intp)])
-        for pages in (self.pages_total, self.pages_claimed):
-            for size, column in pages.items():
-                pages[size] = np.concatenate([column, np.zeros(more)])
-        self.pool_free = {p: np.concatenate([c, np.full(more, -1.0)]) for p, c in self.pool_free.items()}
-        self.networks = {n: np.concatenate([f, np.zeros(more, dtype=bool)]) for n, f in self.networks.items()}
-
-    def _pool(self, pool: str) -> Floats:
-        return self.pool_free.setdefault(pool, np.full(len(self.capacity), -1.0))
-
-    def _pages(self, columns: dict[int, Floats], page_bytes: int) -> Floats:
-        return columns.setdefault(page_bytes, np.zeros(len(self.capacity)))
-
-    def _network(self, network: str) -> Bools:
-        return self.networks.setdefault(network, np.zeros(len(self.capacity), dtype=bool))
-
-
-def claims_of(vm: VM) -> tuple[Claim, ...]:
-    """What a VM holds: on its node, and during a migration on the target too. Stopped VMs keep their claim."""
-    spec, devices = vm.spec, tuple(map(key, vm.status.platform.devices))
-    return tuple(
-        Claim(node, spec.cpus, spec.memory_bytes, spec.hardware.hugepage_bytes, devices)
-        for node in vm.claimed_on
-    )
+    def _pool(self, pool: str) -> int:
+        if pool not in self.pools:
+            self.pools[pool] = self.columns.add_pool()
+        return self.pools[pool]

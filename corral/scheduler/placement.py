@@ -1,14 +1,15 @@
 """Placement: which node takes a VM, and why not the others.
 
-In this room   filters (each says why a node is out), scores (each a policy), the decision
+In this room   Ask, what a VM needs; place(), the decision; why_not(), a refusal in words
 Comes in       Fleet, and what a VM asks for
-Goes out       Decision: the node, or the number of nodes per reason and the nearest miss
+Goes out       Decision: the node, or the number of nodes per reason, the nearest miss, what would make it fit
 Always true    equal fleets give equal decisions; ties go to the node that was seen first
-Next door      fleet.py has the columns; controllers/placement.py commits the decision
+Next door      flavours.py searches; special.py knows what holds for single nodes; refusals.py explains;
+               controllers/placement.py commits the decision
 Start here     place()
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Final
 
 import numpy as np
@@ -17,12 +18,15 @@ from msgspec import Struct
 from corral.errors import CorralError
 from corral.model.hardware import HostDevice, Pinning
 from corral.model.ids import NodeId, VmId
-from corral.model.node import Inventory
+from corral.model.policy import SchedulingPolicySpec
 from corral.model.resource import Trouble
-from corral.model.units import format_size
-from corral.scheduler.devices import can_pin, pick
-from corral.scheduler.fleet import CPU, MEMORY, Bools, Fleet, Floats
+from corral.scheduler.flavours import Flavours, Outcome
+from corral.scheduler.fleet import Fleet
+from corral.scheduler.refusals import Refusal, refusal
+from corral.scheduler.rules import Rule
+from corral.scheduler.special import is_special, specials
 from corral.scheduler.traits import Need
+from corral.scheduler.wishes import ABSENT, FITS, NOT_READY, Reasons
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -36,16 +40,46 @@ class Ask(Struct, frozen=True, kw_only=True):
     only: NodeId | None = None  # this node and no other
     near: frozenset[NodeId] | None = None  # nodes that hold its local volumes
     without: frozenset[NodeId] = frozenset()
-    policy: str = "spread"
+    policy: SchedulingPolicySpec | str = "spread"  # or the name of one that is built in
     needs: tuple[Need, ...] = ()
+    sites: tuple[Need, ...] = ()  # labels that its node has to have
     hugepage_bytes: int = 0  # its memory consists of pages of this size; 0: ordinary ones
     devices: tuple[HostDevice, ...] = ()
     pinning: Pinning | None = None
+    dedicated: bool = False  # each vCPU has a CPU for itself
+    cells: int = 0  # NUMA cells that it is split over, where its CPUs are dedicated; 0: as few as can be
+    gpu_milli: int = 0  # thousandths of GPUs
+    iops: int = 0
+    mbit: int = 0
+    watts: float = 0.0
+    rules: tuple[Rule, ...] = ()
+    ends_s: float = 0.0  # when it is expected to end; 0: nobody knows
 
     @property
     def ordinary_bytes(self) -> int:
         """Memory that is not in hugepages."""
         return 0 if self.hugepage_bytes else self.memory_bytes
+
+    @property
+    def flavour(self) -> Hashable:
+        """Equal for VMs to which all nodes are the same. What special.py looks at is left out."""
+        return (
+            self.cpus,
+            self.memory_bytes,
+            self.hugepage_bytes,
+            self.policy,
+            self.networks,
+            tuple(self.pools.items()),
+            self.needs,
+            self.sites,
+            self.dedicated,
+            self.cells,
+            self.gpu_milli,
+            self.iops,
+            self.mbit,
+            self.watts,
+            self.ends_s,
+        )
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -57,6 +91,8 @@ class Decision(Struct, frozen=True, kw_only=True):
     score: float = 0.0  # of the chosen node, see the policy
     nearest: NodeId | None = None  # when none fits: what lacks least
     lacks: str = ""  # and what that is, in words
+    never: str = ""  # why it can't fit even where nothing else is
+    changes: tuple[str, ...] = ()  # each of which would make it fit; the smallest first
 
 
 class NoRoom(CorralError):
@@ -67,118 +103,63 @@ class NoRoom(CorralError):
     retryable = True
 
 
+class NeverFits(CorralError):
+    """No node that there is could take the VM, even if it were empty."""
+
+    code = "placement.never_fits"
+    status = 409
+
+
+NOTHING: Final[Mapping[str, int]] = {}
+
+
 def place(fleet: Fleet, ask: Ask) -> Decision:
     """The best node for the VM by its policy.
 
-    costs    nodes x (4 + pools + networks), in time
+    costs    a few rows for an ask like one before; else every row once
     """
-    size = fleet.size
-    left = fleet.present[:size].copy()
-    count, out = int(left.sum()), {}
-    for reason, passes in _filters(fleet, ask):
-        gone = left & ~passes
-        if gone.any():
-            out[reason] = int(gone.sum())
-        left &= passes
-    if not left.any():
-        nearest, lacks = _nearest(fleet, ask)
-        return Decision(node=None, nodes=count, out=out, nearest=nearest, lacks=lacks)
-    score = np.where(left, SCORES[ask.policy](fleet, ask), -np.inf)
-    best = int(np.argmax(score))
-    return Decision(node=fleet.ids[best], nodes=count, out=out, score=float(score[best]))
+    outcome = search(fleet, ask)
+    counts = outcome.counts
+    nodes = int(counts[:ABSENT].sum())  # rows may have come since those were counted
+    out = NOTHING if counts[FITS] == nodes else named(outcome)
+    if outcome.row >= 0:
+        return Decision(node=fleet.ids[outcome.row], nodes=nodes, out=out, score=outcome.score)
+    why = refusal(fleet, ask) if nodes else Refusal()
+    return Decision(
+        node=None,
+        nodes=nodes,
+        out=out,
+        nearest=why.nearest,
+        lacks=why.lacks,
+        never=why.never,
+        changes=why.changes,
+    )
 
 
-def _filters(fleet: Fleet, ask: Ask) -> Iterator[tuple[str, Bools]]:
-    """Reason, and for each node (nodes,) whether it passes."""
-    size = fleet.size
-    yield "not ready, or cordoned", fleet.takes_vms[:size]
-    if ask.only is not None:
-        yield "VM is bound to another node", _is_one_of(fleet, frozenset({ask.only}))
-    if ask.near is not None:
-        yield "its local volumes are elsewhere", _is_one_of(fleet, ask.near)
-    if ask.without:
-        yield "the VM is there already", ~_is_one_of(fleet, ask.without)
-    for need in ask.needs:
-        yield need.reason, fleet.having(need.any_of)
-    if ask.pinning:
-        pins = [can_pin(fleet.inventories.get(node, Inventory()), ask.pinning) for node in fleet.ids]
-        yield "it has not all CPUs and NUMA cells of the pinning", np.array(pins, dtype=bool)
-    if ask.devices:
-        yield from _device_filters(fleet, ask)
-    for pool, size_bytes in ask.pools.items():
-        free = fleet.pool_free.get(pool, np.full(len(fleet.capacity), -1.0))[:size]
-        yield f"pool {pool} is not there", free >= 0
-        yield f"pool {pool} is too full", free >= size_bytes
-    for network in ask.networks:
-        yield (
-            f"network {network} is not there",
-            fleet.networks.get(network, np.zeros(len(fleet.capacity), bool))[:size],
-        )
-    free = fleet.capacity[:size] - fleet.claimed[:size]
-    yield "too few vCPUs", free[:, CPU] >= ask.cpus
-    yield "too little memory", free[:, MEMORY] >= ask.ordinary_bytes
-    if ask.hugepage_bytes:
-        page = format_size(ask.hugepage_bytes)
-        yield f"too few free hugepages of {page}", fleet.pages_free(ask.hugepage_bytes) >= ask.memory_bytes
+def search(fleet: Fleet, ask: Ask) -> Outcome:
+    """The best row, and the rows by code."""
+    if fleet.flavours is None:
+        fleet.flavours = Flavours(fleet)
+    if not is_special(ask):
+        return fleet.flavours.search(ask)
+    reasons = Reasons()
+    special, bonus = specials(fleet, ask, reasons)
+    return fleet.flavours.search(ask, special, bonus, reasons)
 
 
-def _device_filters(fleet: Fleet, ask: Ask) -> Iterator[tuple[str, Bools]]:
-    """A reason each for the nodes that it holds for."""
-    out: dict[str, Bools] = {}
-    for row, node in enumerate(fleet.ids):
-        _, why = pick(fleet.inventories.get(node, Inventory()), fleet.held(node), ask.devices)
-        if why:
-            out.setdefault(why, np.ones(fleet.size, dtype=bool))[row] = False
-    yield from sorted(out.items(), key=lambda item: item[0])
+def named(outcome: Outcome) -> dict[str, int]:
+    """Nodes by the first reason that excludes them, in the order in which reasons are looked at."""
+    codes = np.flatnonzero(outcome.counts)
+    out: dict[str, int] = {}
+    for code in sorted((int(c) for c in codes if c not in (FITS, ABSENT)), key=_order):
+        reason = outcome.reasons[code]
+        out[reason] = out.get(reason, 0) + int(outcome.counts[code])
+    return out
 
 
-def _is_one_of(fleet: Fleet, nodes: frozenset[NodeId]) -> Bools:
-    flags = np.zeros(fleet.size, dtype=bool)
-    flags[[fleet.row[n] for n in sorted(nodes) if n in fleet.row]] = True
-    return flags
-
-
-def _shares_after(fleet: Fleet, ask: Ask) -> Floats:
-    """Claimed share of each dimension after the placement, (nodes, dimensions), 0 to 1 where it fits."""
-    size = fleet.size
-    after = fleet.claimed[:size] + np.array([ask.cpus, ask.ordinary_bytes], dtype=float)
-    shares: Floats = after / np.maximum(fleet.capacity[:size], 1e-9)
-    return shares
-
-
-def _spread(fleet: Fleet, ask: Ask) -> Floats:
-    """Emptiest node first: 1 less the larger share after the placement; ties by the sum. (nodes,), 0 to 1."""
-    shares = _shares_after(fleet, ask)
-    score: Floats = 1 - shares.max(axis=1) - 1e-3 * shares.sum(axis=1)
-    return score
-
-
-def _pack(fleet: Fleet, ask: Ask) -> Floats:
-    """Fullest node first: the larger share after the placement; ties by the sum. (nodes,), 0 to 1."""
-    shares = _shares_after(fleet, ask)
-    score: Floats = shares.max(axis=1) + 1e-3 * shares.sum(axis=1)
-    return score
-
-
-SCORES: Final[Mapping[str, Callable[[Fleet, Ask], Floats]]] = {"spread": _spread, "pack": _pack}
-
-
-def _nearest(fleet: Fleet, ask: Ask) -> tuple[NodeId | None, str]:
-    """The node that takes VMs and lacks the smallest share of what is asked, and what it lacks."""
-    size = fleet.size
-    open_ = fleet.takes_vms[:size]
-    if not open_.any():
-        return None, "no node takes VMs"
-    lacking = _shares_after(fleet, ask) - 1
-    worst = np.where(open_, lacking.max(axis=1), np.inf)
-    row = int(np.argmin(worst))
-    free = fleet.capacity[row] - fleet.claimed[row]
-    words = []
-    if free[CPU] < ask.cpus:
-        words.append(f"{ask.cpus - free[CPU]:g} vCPUs")
-    if free[MEMORY] < ask.ordinary_bytes:
-        words.append(f"{format_size(ask.ordinary_bytes - free[MEMORY])} of memory")
-    return fleet.ids[row], " and ".join(words)
+def _order(code: int) -> tuple[bool, bool, int]:
+    """Whether it takes VMs at all; what it is; what it has left."""
+    return code != NOT_READY, code < 64, code
 
 
 def why_not(decision: Decision, ask: Ask, names: Callable[[str], str]) -> Trouble:
@@ -189,12 +170,31 @@ def why_not(decision: Decision, ask: Ask, names: Callable[[str], str]) -> Troubl
         if decision.nearest and decision.lacks
         else ""
     )
+    context: dict[str, str | int | float] = {
+        "nodes": decision.nodes,
+        "cpus": ask.cpus,
+        "memory_bytes": ask.memory_bytes,
+    }
+    if decision.never:
+        return Trouble(
+            code=NeverFits.code,
+            message=f"no node can ever take it: {_named(decision.never, names)}",
+            hint=_hint(decision, names) or "Ask for less, or add a node that is large enough.",
+            context=context,
+        )
     return Trouble(
         code=NoRoom.code,
         message=f"none of {decision.nodes} nodes takes it: {reasons or 'there is no node'}.{nearest}",
-        hint="It is placed as soon as a node has room. Stop or delete VMs, uncordon or add a node.",
-        context={"nodes": decision.nodes, "cpus": ask.cpus, "memory_bytes": ask.memory_bytes},
+        hint=_hint(decision, names)
+        or "It is placed as soon as a node has room. Stop or delete VMs, uncordon or add a node.",
+        context=context,
     )
+
+
+def _hint(decision: Decision, names: Callable[[str], str]) -> str:
+    if not decision.changes:
+        return ""
+    return f"It would fit {_named(decision.changes[0], names)}."
 
 
 def _named(reason: str, names: Callable[[str], str]) -> str:

@@ -1,8 +1,6 @@
-"""Placement: which node, and why not the others; the columns against a rebuild."""
+"""Placement: which node, and why not the others."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from corral.model.ids import NodeId, VmId
 from corral.model.node import Inventory, NetworkOnNode, Node, NodePhase, NodeSpec, NodeStatus, PoolOnNode
@@ -80,23 +78,3 @@ def test_a_refusal_counts_every_node_once_and_names_the_nearest() -> None:
     trouble = why_not(decision, ask, lambda word: word)
     assert "2 x too little memory" in trouble.message
     assert "b lacks 1 GiB of memory" in trouble.message
-
-
-CLAIMS = st.lists(
-    st.tuples(st.integers(0, 9), st.lists(st.builds(Claim, st.sampled_from("abcdefghijklm"), st.integers(1, 8), st.integers(1, 9)), max_size=2)),
-    max_size=60,
-)  # fmt: skip
-
-
-@settings(deadline=None)  # a busy machine is no mistake
-@given(CLAIMS)
-def test_columns_equal_a_rebuild(history: list[tuple[int, list[Claim]]]) -> None:
-    """Whatever came and went, what is claimed is the sum over the VMs as they are now."""
-    fleet, last = Fleet(), {}
-    for vm, claims in history:
-        fleet.claim(VmId(f"vm-{vm}"), tuple(claims))
-        last[vm] = claims
-    for node, row in fleet.row.items():
-        cpus = sum(c.cpus for claims in last.values() for c in claims if c.node == node)
-        memory = sum(c.memory_bytes for claims in last.values() for c in claims if c.node == node)
-        assert fleet.claimed[row].tolist() == [cpus, memory]

@@ -1,0 +1,71 @@
+"""SchedulingPolicy: by what a VM's node is chosen, under a name.
+
+In this room   Score, the kinds of score; Weights of the balance equation; the policy that holds them; BUILT_IN ones
+Comes in       -
+Goes out       parts of the bodies of POST /policies; SchedulingPolicy
+Always true    a VM keeps the name of its policy, not what that says: changing a policy counts from the next placement
+               on and moves nothing. A policy called `default` counts for VMs that name none.
+Next door      scheduler/judging.py has what each score is, term by term
+Start here     SchedulingPolicy
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import ClassVar, Final
+
+from msgspec import Struct
+
+from corral.model.resource import Resource
+
+
+class Score(StrEnum):
+    """How nodes that could take a VM are ranked."""
+
+    BALANCE = "balance"  # the balance equation: fullest where what is left fits together
+    PACK = "pack"  # fullest first
+    SPREAD = "spread"  # emptiest first
+    POWER = "power"  # fewest watts more
+
+
+class Spare(StrEnum):
+    """What must be able to fail, with room elsewhere for all that it runs."""
+
+    NONE = "none"
+    NODE = "node"  # any one node
+    RACK = "rack"  # any one rack; nodes without a rack are one each
+
+
+class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Of the balance equation R = (cpu + memory + gpu) / (io + power). No unit; 0 or more."""
+
+    cpu: float = 0.42
+    memory: float = 0.35
+    gpu: float = 0.23
+    io: float = 0.28
+    power: float = 0.11
+
+
+class SchedulingPolicySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    summary: str = ""  # what it is for, in a line
+    score: Score = Score.BALANCE
+    weights: Weights = Weights()  # for score balance
+    spare: Spare = Spare.NONE
+
+
+class SchedulingPolicy(Resource, frozen=True, kw_only=True, tag="SchedulingPolicy"):
+    """How nodes are chosen."""
+
+    PREFIX: ClassVar = "policy"
+    PLURAL: ClassVar = "policies"
+    SUMMARY: ClassVar = "how nodes are chosen"
+
+    spec: SchedulingPolicySpec = SchedulingPolicySpec()
+
+
+DEFAULT: Final = "default"  # name of the policy that counts where none is named
+BUILT_IN: Final[Mapping[str, SchedulingPolicySpec]] = {
+    "balance": SchedulingPolicySpec(summary="the balance equation: full nodes whose parts fill up together"),
+    "pack": SchedulingPolicySpec(summary="fullest node first", score=Score.PACK),
+    "spread": SchedulingPolicySpec(summary="emptiest node first", score=Score.SPREAD),
+    "power": SchedulingPolicySpec(summary="the node that then draws fewest watts more", score=Score.POWER),
+}

@@ -1,0 +1,187 @@
+"""Flavours: decisions remembered, so that the next VM of the same kind costs a few rows and not all.
+
+In this room   Outcome, what a search came to; Flavours, the searches of one fleet, by NumPy or by kernels; warm()
+Comes in       a fleet, an Ask, what is special about single rows
+Goes out       the best row, its score, the number of rows by code
+Always true    all ways give the same outcome. The memory of all trees together stays below TREES_BYTES.
+Next door      kernels.py is compiled; it is loaded when a fleet has MANY nodes or somebody calls warm()
+Start here     Flavours.search()
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from types import ModuleType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corral.scheduler.columns import LOG
+from corral.scheduler.judging import judge
+from corral.scheduler.wishes import (
+    ABSENT,
+    CODES,
+    FITS,
+    NO_BONUS,
+    NOWHERE,
+    Codes,
+    Reasons,
+    Wish,
+    grown,
+    wish_of,
+)
+
+if TYPE_CHECKING:
+    from corral.scheduler.dimensions import Floats
+    from corral.scheduler.fleet import Fleet
+    from corral.scheduler.placement import Ask
+
+MANY: Final = 256  # nodes from which on the kernels are worth their 60 MB of memory
+TREES_BYTES: Final = 64 << 20
+LEAF_BYTES: Final = 8 + 4 + 1  # points, tree, code
+KNOWN_MAX: Final = 4096  # flavours whose wish is kept
+_kernels: ModuleType | None = None
+_warming: threading.Thread | None = None
+
+
+def warm() -> ModuleType:
+    """Load the kernels now. Takes half a second, and some more when they have never been compiled on this machine."""
+    global _kernels
+    if _kernels is None:
+        from corral.scheduler import kernels, warming
+
+        warming.compile_all(kernels)
+        _kernels = kernels
+    return _kernels
+
+
+def warm_aside() -> None:
+    """Load the kernels in a thread; until they are there, NumPy decides."""
+    global _warming
+    if _kernels is None and _warming is None:
+        _warming = threading.Thread(target=warm, name="corral-kernels", daemon=True)
+        _warming.start()
+
+
+class Outcome(NamedTuple):
+    """What a search came to."""
+
+    row: int  # -1: none fits
+    score: float
+    counts: NDArray[np.int64]  # (CODES,) rows by code
+    reasons: Reasons
+
+
+class Flavour:
+    """A wish that comes again and again, and what each row is to it."""
+
+    def __init__(self, wish: Wish, reasons: Reasons) -> None:
+        self.wish, self.reasons = wish, reasons
+        self.counts = np.zeros(CODES, dtype=np.int64)
+        self.uses = 0
+        self.epoch, self.kinds, self.seen = -1, (0, 0, 0, 0), -1
+        self.points: Floats | None = None  # (leaves,); None: no tree yet
+        self.tree: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
+        self.codes: Codes = NOWHERE
+
+    def follow(self, fleet: "Fleet", ask: "Ask") -> None:
+        """Know the kinds and pools that the fleet knows."""
+        kinds = (len(fleet.hardware.sets), len(fleet.networks.sets), len(fleet.sites.sets), len(fleet.pools))
+        if kinds != self.kinds:
+            moved = kinds[3] != self.kinds[3]
+            self.wish, self.kinds = grown(fleet, ask, self.wish, self.reasons), kinds
+            self.points = None if moved and len(self.wish.pools) else self.points
+
+    def best(self, fleet: "Fleet", kernels: ModuleType) -> tuple[int, float]:
+        """By the tree, which is brought up to date."""
+        columns = fleet.columns
+        behind = columns.changes - self.seen
+        leaves = 2 if columns.size <= 2 else 1 << (columns.size - 1).bit_length()
+        if self.points is None or len(self.points) != leaves or behind > min(LOG, max(64, columns.size // 8)):
+            if self.points is None or len(self.points) != leaves:
+                self.points, self.tree = np.empty(leaves), np.zeros(leaves, dtype=np.int32)
+                self.codes = np.full(leaves, ABSENT, dtype=np.uint8)
+            row, score = kernels.build(
+                columns.nodes, self.wish, columns.size, self.tree, self.points, self.codes, self.counts
+            )
+        else:
+            row, score = kernels.renew(
+                columns.nodes,
+                self.wish,
+                columns.log,
+                self.seen,
+                columns.changes,
+                self.tree,
+                self.points,
+                self.codes,
+                self.counts,
+            )
+        self.seen = columns.changes
+        return (row, score) if score > -np.inf else (-1, score)
+
+
+class Flavours:
+    """The searches of one fleet."""
+
+    def __init__(self, fleet: "Fleet") -> None:
+        self.fleet = fleet
+        self.known: OrderedDict[Hashable, Flavour] = OrderedDict()  # the one used last is last
+        self.trees: OrderedDict[Hashable, Flavour] = OrderedDict()
+
+    def search(
+        self, ask: "Ask", special: Codes = NOWHERE, bonus: "Floats" = NO_BONUS, reasons: Reasons | None = None
+    ) -> Outcome:
+        """The best row for the ask. `special` and `bonus` say what is special about rows; then nothing is remembered."""
+        fleet = self.fleet
+        if _kernels is None and fleet.size >= MANY:
+            warm_aside()
+        if len(special) or len(bonus) or reasons:
+            reasons = reasons or Reasons()
+            wish = wish_of(fleet, ask, reasons)._replace(special=special, bonus=bonus)
+            return _search_all(fleet, wish, reasons)
+        key = ask.flavour
+        flavour = self._flavour(key, ask)
+        if _kernels is None or flavour.uses < 2:
+            return _search_all(fleet, flavour.wish, flavour.reasons)
+        row, score = flavour.best(fleet, _kernels)
+        self._keep(key, flavour)
+        return Outcome(row, score, flavour.counts, flavour.reasons)
+
+    def _flavour(self, key: Hashable, ask: "Ask") -> Flavour:
+        flavour = self.known.get(key)
+        if flavour is None:
+            reasons = Reasons()
+            flavour = self.known[key] = Flavour(wish_of(self.fleet, ask, reasons), reasons)
+            if len(self.known) > KNOWN_MAX:
+                gone, _ = self.known.popitem(last=False)
+                self.trees.pop(gone, None)
+        else:
+            self.known.move_to_end(key)
+        flavour.follow(self.fleet, ask)
+        flavour.uses += 1
+        return flavour
+
+    def _keep(self, key: Hashable, flavour: Flavour) -> None:
+        """Let the trees go that were used longest ago, when there are too many."""
+        self.trees[key] = flavour
+        self.trees.move_to_end(key)
+        most = max(4, TREES_BYTES // (LEAF_BYTES * max(1, len(flavour.tree))))
+        while len(self.trees) > most:
+            _, old = self.trees.popitem(last=False)
+            old.points, old.tree, old.codes, old.uses = None, np.zeros(0, dtype=np.int32), NOWHERE, 0
+
+
+def _search_all(fleet: "Fleet", wish: Wish, reasons: Reasons) -> Outcome:
+    """Look at every row."""
+    columns = fleet.columns
+    if _kernels is not None:
+        counts = np.zeros(CODES, dtype=np.int64)
+        row, score = _kernels.scan(columns.nodes, wish, columns.size, counts)
+        return Outcome(row, score, counts, reasons)
+    codes, scores = judge(columns.nodes, wish, columns.size)
+    counts = np.bincount(codes, minlength=CODES)
+    if not counts[FITS]:
+        return Outcome(-1, -np.inf, counts, reasons)
+    row = int(np.argmax(scores))
+    return Outcome(row, float(scores[row]), counts, reasons)

@@ -1,0 +1,194 @@
+"""Wishes: what a VM asks for, as numbers and tables that each row can be held against.
+
+In this room   Wish, the arrays; the codes of a row: 0, it fits, or the first reason why not
+Comes in       an Ask and the fleet whose kinds, pools and rows it is about
+Goes out       Wish for judging.py and kernels.py, which must agree on it to the last bit; words for its codes
+Always true    a table has an entry for each kind that the fleet knew when it was made (grown() makes it longer)
+Next door      placement.py has Ask and decides
+Start here     wish_of()
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corral.model.policy import BUILT_IN, SchedulingPolicySpec, Score
+from corral.scheduler.dimensions import (
+    CELL_CPU,
+    CELL_DIMENSIONS,
+    CELL_MEMORY,
+    CELL_PAGES,
+    CPU,
+    DIMENSIONS,
+    GPU,
+    IO,
+    MEMORY,
+    NETWORK,
+    PAGES,
+    POWER,
+    TOO_LITTLE,
+    Floats,
+)
+from corral.scheduler.fleet import Fleet
+from corral.scheduler.traits import Traits
+
+if TYPE_CHECKING:
+    from corral.scheduler.placement import Ask
+
+Codes = NDArray[np.uint8]
+
+FITS: Final = 0
+NOT_READY: Final = 1
+LACKS: Final = 2  # + the dimension
+NO_CELLS: Final = LACKS + DIMENSIONS
+NO_POOL: Final = 16  # + 2 x the place in Wish.pools
+FULL_POOL: Final = 17
+TEXTS: Final = 64  # and above: Reasons.texts
+ABSENT: Final = 255  # no node: counted nowhere
+CODES: Final = 256
+POOLS_MAX: Final = (TEXTS - NO_POOL) // 2
+CELLS_MAX: Final = 8  # NUMA cells that one VM may have
+
+BALANCE, PACK, SPREAD, SAVE_POWER = range(4)
+SCORES: Final = {
+    Score.BALANCE: BALANCE,
+    Score.PACK: PACK,
+    Score.SPREAD: SPREAD,
+    Score.POWER: SAVE_POWER,
+}
+NOWHERE: Final = np.zeros(0, dtype=np.uint8)
+NO_BONUS: Final = np.zeros(0)
+
+
+class Wish(NamedTuple):
+    """Arrays as a kernel takes them."""
+
+    need: Floats  # (DIMENSIONS,) of a node
+    cell_total: Floats  # (CELL_DIMENSIONS,) of all its cells together
+    cells_least: int  # NUMA cells that it may be split over; 0: it is tied to none
+    cells_most: int
+    kind_code: Codes  # (kinds,) 0, or why nodes of this kind are out
+    place_code: Codes  # (places,)
+    site_code: Codes  # (sites,)
+    special: Codes  # (n,) 0, or why just this row is out; (0,): none is
+    bonus: Floats  # (n,) added to the score; (0,): none
+    pools: NDArray[np.int32]  # (p,) rows of Nodes.pools
+    pool_need: Floats  # (p,) bytes
+    score: int  # BALANCE …
+    weights: Floats  # (5,) cpu, memory, gpu, io, power
+    cpus: float  # vCPUs, dedicated or not
+    ends_s: float  # when it is expected to end; 0: nobody knows
+
+
+class Reasons:
+    """Words for codes."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.pools: list[str] = []
+
+    def code(self, text: str) -> int:
+        """The code of these words; those that do not fit into 8 bits share the last one."""
+        if text not in self.texts and TEXTS + len(self.texts) < ABSENT - 1:
+            self.texts.append(text)
+        return TEXTS + self.texts.index(text) if text in self.texts else ABSENT - 1
+
+    def __getitem__(self, code: int) -> str:
+        if code == NOT_READY:
+            return "not ready, or cordoned"
+        if LACKS <= code < NO_CELLS:
+            return TOO_LITTLE[code - LACKS]
+        if code == NO_CELLS:
+            return "no NUMA cell has so many CPUs and so much memory free"
+        if NO_POOL <= code < TEXTS:
+            pool = self.pools[(code - NO_POOL) // 2]
+            return f"pool {pool} is too full" if (code - NO_POOL) % 2 else f"pool {pool} is not there"
+        return self.texts[code - TEXTS] if code - TEXTS < len(self.texts) else "another reason"
+
+
+def policy_of(ask: "Ask") -> SchedulingPolicySpec:
+    return BUILT_IN[ask.policy] if isinstance(ask.policy, str) else ask.policy
+
+
+def wish_of(fleet: Fleet, ask: "Ask", reasons: Reasons) -> Wish:
+    """What holds for every node of a kind; `special` and `bonus` are for the caller to add."""
+    policy, weights = policy_of(ask), policy_of(ask).weights
+    reasons.pools = [*ask.pools]
+    assert len(ask.pools) <= POOLS_MAX, "a VM has fewer disks"
+    for need in (*ask.needs, *ask.sites):
+        reasons.code(need.reason)  # numbered in the order in which people would look for them
+    return Wish(
+        need=need_of(ask),
+        cell_total=_cell_total(ask),
+        cells_least=max(1, ask.cells) if ask.dedicated else 0,
+        cells_most=(ask.cells or CELLS_MAX) if ask.dedicated else 0,
+        kind_code=_table(fleet.hardware.sets, _kind_coder(ask, reasons)),
+        place_code=_table(fleet.networks.sets, _place_coder(ask, reasons)),
+        site_code=_table(fleet.sites.sets, _site_coder(ask, reasons)),
+        special=NOWHERE,
+        bonus=NO_BONUS,
+        pools=np.array([fleet.pools.get(pool, -1) for pool in ask.pools], dtype=np.int32),
+        pool_need=np.array([*ask.pools.values()], dtype=float),
+        score=SCORES[policy.score],
+        weights=np.array([weights.cpu, weights.memory, weights.gpu, weights.io, weights.power]),
+        cpus=float(ask.cpus),
+        ends_s=ask.ends_s,
+    )
+
+
+def need_of(ask: "Ask") -> Floats:
+    """What it needs of a node, by dimension."""
+    need = np.zeros(DIMENSIONS)
+    need[CPU] = 0 if ask.dedicated else ask.cpus
+    need[PAGES.get(ask.hugepage_bytes, MEMORY)] = ask.memory_bytes
+    need[GPU], need[IO], need[NETWORK], need[POWER] = ask.gpu_milli, ask.iops, ask.mbit, ask.watts
+    return need
+
+
+def _cell_total(ask: "Ask") -> Floats:
+    total = np.zeros(CELL_DIMENSIONS)
+    if ask.dedicated:
+        total[CELL_CPU] = ask.cpus
+        total[CELL_PAGES.get(ask.hugepage_bytes, CELL_MEMORY)] = ask.memory_bytes
+    return total
+
+
+def grown(fleet: Fleet, ask: "Ask", wish: Wish, reasons: Reasons) -> Wish:
+    """The wish with tables for all kinds that the fleet knows by now, and pools where they are now."""
+    return wish._replace(
+        kind_code=_table(fleet.hardware.sets, _kind_coder(ask, reasons), wish.kind_code),
+        place_code=_table(fleet.networks.sets, _place_coder(ask, reasons), wish.place_code),
+        site_code=_table(fleet.sites.sets, _site_coder(ask, reasons), wish.site_code),
+        pools=np.array([fleet.pools.get(pool, -1) for pool in ask.pools], dtype=np.int32),
+    )
+
+
+def _table(sets: Sequence[Traits], code: Callable[[Traits], int], known: Codes = NOWHERE) -> Codes:
+    new = [code(words) for words in sets[len(known) :]]
+    return np.concatenate([known, np.array(new, dtype=np.uint8)]) if new else known
+
+
+def _kind_coder(ask: "Ask", reasons: Reasons) -> Callable[[Traits], int]:
+    def code(words: Traits) -> int:
+        why = next((need.reason for need in ask.needs if not words & need.any_of), "")
+        return reasons.code(why) if why else FITS
+
+    return code
+
+
+def _place_coder(ask: "Ask", reasons: Reasons) -> Callable[[Traits], int]:
+    def code(words: Traits) -> int:
+        why = next((network for network in ask.networks if network not in words), "")
+        return reasons.code(f"network {why} is not there") if why else FITS
+
+    return code
+
+
+def _site_coder(ask: "Ask", reasons: Reasons) -> Callable[[Traits], int]:
+    def code(words: Traits) -> int:
+        why = next((need.reason for need in ask.sites if not words & need.any_of), "")
+        return reasons.code(why) if why else FITS
+
+    return code
