@@ -41,6 +41,7 @@ MANY: Final = 256  # nodes from which on the kernels are worth their 60 MB of me
 TREES_BYTES: Final = 64 << 20
 LEAF_BYTES: Final = 8 + 4 + 1  # points, tree, code
 KNOWN_MAX: Final = 4096  # flavours whose wish is kept
+NO_LOG: Final = np.zeros(0, dtype=np.int32)
 _kernels: ModuleType | None = None
 _warming: threading.Thread | None = None
 
@@ -103,7 +104,14 @@ class Flavour:
                 self.points, self.tree = np.empty(leaves), np.zeros(leaves, dtype=np.int32)
                 self.codes = np.full(leaves, ABSENT, dtype=np.uint8)
             row, score = kernels.build(
-                columns.nodes, self.wish, columns.size, self.tree, self.points, self.codes, self.counts
+                columns.nodes,
+                self.wish,
+                columns.size,
+                NO_LOG,
+                self.tree,
+                self.points,
+                self.codes,
+                self.counts,
             )
         else:
             row, score = kernels.renew(
@@ -177,7 +185,7 @@ def _search_all(fleet: "Fleet", wish: Wish, reasons: Reasons) -> Outcome:
     columns = fleet.columns
     if _kernels is not None:
         counts = np.zeros(CODES, dtype=np.int64)
-        row, score = _kernels.scan(columns.nodes, wish, columns.size, counts)
+        row, score = _kernels.scan(columns.nodes, wish, columns.size, NO_LOG, counts)
         return Outcome(row, score, counts, reasons)
     codes, scores = judge(columns.nodes, wish, columns.size)
     counts = np.bincount(codes, minlength=CODES)

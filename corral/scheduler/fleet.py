@@ -103,7 +103,7 @@ class Fleet:
         self._see_capacity(row, node)
         words = (f"{key}={value}" for key, value in node.labels.items())
         self.racks[id] = node.spec.rack
-        columns.site[row] = self.sites.number((*words, f"node:{id}", f"rack:{node.spec.rack}"))
+        columns.site[row] = self.sites.number((*words, f"rack:{node.spec.rack}"))
         columns.place[row] = self.networks.number(n for n, on in node.status.networks.items() if on.ready)
         for pool in node.status.pools:
             self._pool(pool)

@@ -51,122 +51,124 @@ def _share(after, capacity):
 
 
 @njit(cache=True)
-def _out(nodes, wish, row):
-    """Why the row is out, cells aside."""
-    if nodes.state[row] == NO_NODE:
-        return ABSENT
-    if nodes.state[row] != OPEN:
-        return NOT_READY
-    if len(wish.special) and wish.special[row] != FITS:
-        return wish.special[row]
-    if len(wish.kind_code) and wish.kind_code[nodes.kind[row]] != FITS:
-        return wish.kind_code[nodes.kind[row]]
-    if len(wish.place_code) and wish.place_code[nodes.place[row]] != FITS:
-        return wish.place_code[nodes.place[row]]
-    if len(wish.site_code) and wish.site_code[nodes.site[row]] != FITS:
-        return wish.site_code[nodes.site[row]]
-    for place in range(len(wish.pools)):
-        pool = wish.pools[place]
-        free = nodes.pools[pool, row] if pool >= 0 else -1.0
-        if free < 0:
-            return NO_POOL + 2 * place
-        if free < wish.pool_need[place]:
-            return FULL_POOL + 2 * place
-    for dimension in range(DIMENSIONS):
-        need = wish.need[dimension]
-        if need > 0 and not nodes.capacity[row, dimension] - nodes.claimed[row, dimension] >= need:
-            return LACKS + dimension
-    return FITS
+def _judge(nodes, wish, log, since, until, codes, points):
+    """Codes and scores of rows `since` to `until`; with a log, of the rows at those places in it.
 
-
-@njit(cache=True)
-def _cells(nodes, wish, row):
-    """The fewest cells over which the node can split it evenly; 0: it can't."""
-    there = nodes.cells_capacity.shape[1]
-    for count in range(wish.cells_least, min(wish.cells_most, there) + 1):
-        fitting = 0
-        for cell in range(there):
-            fits = True
-            for dimension in range(CELL_DIMENSIONS):
-                part = np.ceil(wish.cell_total[dimension] / count)
-                free = nodes.cells_capacity[row, cell, dimension] - nodes.cells_claimed[row, cell, dimension]
-                fits = fits and (part == 0 or free >= part)
-            fitting += fits
-        if fitting >= count:
-            return count
-    return 0
-
-
-@njit(cache=True)
-def _cpu(nodes, wish, row):
-    if wish.cells_least == 0:
-        return _share(nodes.claimed[row, CPU] + wish.need[CPU], nodes.capacity[row, CPU])
-    given, there = 0.0, 0.0
-    for cell in range(nodes.cells_capacity.shape[1]):
-        given += nodes.cells_claimed[row, cell, CELL_CPU]
-        there += nodes.cells_capacity[row, cell, CELL_CPU]
-    return _share(given + wish.cell_total[CELL_CPU], there)
-
-
-@njit(cache=True)
-def _points(nodes, wish, row, cells):
-    claimed, capacity, need, weights = nodes.claimed[row], nodes.capacity[row], wish.need, wish.weights
-    cpu = _cpu(nodes, wish, row)
-    memory = _share(
-        (claimed[MEMORY] + need[MEMORY])
-        + (claimed[PAGES_2M] + need[PAGES_2M])
-        + (claimed[PAGES_1G] + need[PAGES_1G]),
-        capacity[MEMORY] + capacity[PAGES_2M] + capacity[PAGES_1G],
-    )
-    gpu = _share(claimed[GPU] + need[GPU], capacity[GPU])
-    io = max(
-        _share(claimed[IO] + need[IO], capacity[IO]),
-        _share(claimed[NETWORK] + need[NETWORK], capacity[NETWORK]),
-    )
-    if wish.score == BALANCE:
-        power = _share(claimed[POWER] + need[POWER], capacity[POWER])
-        gain = weights[0] * cpu + weights[1] * memory + weights[2] * gpu
-        cost = weights[3] * (1.0 + io) + weights[4] * (1.0 + power)
-        points = gain / (cost if cost > 0 else 1.0)
-    else:
-        largest = max(max(cpu, memory), io)
-        if capacity[GPU] > 0:
-            largest = max(largest, gpu)
-        if wish.score == PACK:
-            points = largest + SUM_WEIGHT * (cpu + memory)
-        elif wish.score == SPREAD:
-            points = (1.0 - largest) - SUM_WEIGHT * (cpu + memory)
+    One body, its arrays in variables: a call for each row, or a look into a tuple, would cost more than the judgement.
+    """
+    state, kind, place, site = nodes.state, nodes.kind, nodes.place, nodes.site
+    capacity, claimed, pools, vms = nodes.capacity, nodes.claimed, nodes.pools, nodes.vms
+    cells_capacity, cells_claimed = nodes.cells_capacity, nodes.cells_claimed
+    idle_watts, watts_per_cpu = nodes.idle_watts, nodes.watts_per_cpu
+    need, cell_total, weights = wish.need, wish.cell_total, wish.weights
+    kind_code, place_code, site_code = wish.kind_code, wish.place_code, wish.site_code
+    special, bonus, wanted_pools, pool_need = wish.special, wish.bonus, wish.pools, wish.pool_need
+    cells_there = cells_capacity.shape[1]
+    cells_most = min(wish.cells_most, cells_there)
+    asked = np.flatnonzero(need > 0)
+    logged = len(log) > 0
+    for at in range(since, until):
+        row = log[at % LOG] if logged else at
+        points[at - since] = -np.inf
+        code = FITS
+        if state[row] == NO_NODE:
+            code = ABSENT
+        elif state[row] != OPEN:
+            code = NOT_READY
+        elif len(special) and special[row] != FITS:
+            code = special[row]
+        elif len(kind_code) and kind_code[kind[row]] != FITS:
+            code = kind_code[kind[row]]
+        elif len(place_code) and place_code[place[row]] != FITS:
+            code = place_code[place[row]]
+        elif len(site_code) and site_code[site[row]] != FITS:
+            code = site_code[site[row]]
         else:
-            idle = nodes.idle_watts[row] if nodes.vms[row] == 0 else 0.0
-            points = SUM_WEIGHT * largest - (idle + wish.cpus * nodes.watts_per_cpu[row]) / 1000.0
-    points = points - SPLIT_COST * max(cells - 1.0, 0.0)
-    return points + wish.bonus[row] if len(wish.bonus) else points
+            for number in range(len(wanted_pools)):
+                pool = wanted_pools[number]
+                free = pools[pool, row] if pool >= 0 else -1.0
+                if free < 0:
+                    code = NO_POOL + 2 * number
+                    break
+                if free < pool_need[number]:
+                    code = FULL_POOL + 2 * number
+                    break
+            if code == FITS:
+                for dimension in asked:
+                    if not capacity[row, dimension] - claimed[row, dimension] >= need[dimension]:
+                        code = LACKS + dimension
+                        break
+        cells = 0
+        if code == FITS and wish.cells_least:
+            for count in range(wish.cells_least, cells_most + 1):
+                fitting = 0
+                for cell in range(cells_there):
+                    fits = True
+                    for dimension in range(CELL_DIMENSIONS):
+                        part = np.ceil(cell_total[dimension] / count)
+                        free = cells_capacity[row, cell, dimension] - cells_claimed[row, cell, dimension]
+                        fits = fits and (part == 0 or free >= part)
+                    fitting += fits
+                if fitting >= count:
+                    cells = count
+                    break
+            if cells == 0:
+                code = NO_CELLS
+        codes[at - since] = code
+        if code != FITS:
+            continue
 
-
-@njit(cache=True)
-def look(nodes, wish, row):
-    """Code and score of one row."""
-    code = _out(nodes, wish, row)
-    if code != FITS:
-        return code, -np.inf
-    cells = 0
-    if wish.cells_least:
-        cells = _cells(nodes, wish, row)
-        if cells == 0:
-            return NO_CELLS, -np.inf
-    return FITS, _points(nodes, wish, row, cells)
+        # the terms, as in judging.terms()
+        if wish.cells_least:
+            given, there = 0.0, 0.0
+            for cell in range(cells_there):
+                given += cells_claimed[row, cell, CELL_CPU]
+                there += cells_capacity[row, cell, CELL_CPU]
+            cpu = _share(given + cell_total[CELL_CPU], there)
+        else:
+            cpu = _share(claimed[row, CPU] + need[CPU], capacity[row, CPU])
+        memory = _share(
+            (claimed[row, MEMORY] + need[MEMORY])
+            + (claimed[row, PAGES_2M] + need[PAGES_2M])
+            + (claimed[row, PAGES_1G] + need[PAGES_1G]),
+            capacity[row, MEMORY] + capacity[row, PAGES_2M] + capacity[row, PAGES_1G],
+        )
+        gpu = _share(claimed[row, GPU] + need[GPU], capacity[row, GPU])
+        io = max(
+            _share(claimed[row, IO] + need[IO], capacity[row, IO]),
+            _share(claimed[row, NETWORK] + need[NETWORK], capacity[row, NETWORK]),
+        )
+        if wish.score == BALANCE:
+            power = _share(claimed[row, POWER] + need[POWER], capacity[row, POWER])
+            gain = weights[0] * cpu + weights[1] * memory + weights[2] * gpu
+            cost = weights[3] * (1.0 + io) + weights[4] * (1.0 + power)
+            score = gain / (cost if cost > 0 else 1.0)
+        else:
+            largest = max(max(cpu, memory), io)
+            if capacity[row, GPU] > 0:
+                largest = max(largest, gpu)
+            if wish.score == PACK:
+                score = largest + SUM_WEIGHT * (cpu + memory)
+            elif wish.score == SPREAD:
+                score = (1.0 - largest) - SUM_WEIGHT * (cpu + memory)
+            else:
+                idle = idle_watts[row] if vms[row] == 0 else 0.0
+                score = SUM_WEIGHT * largest - (idle + wish.cpus * watts_per_cpu[row]) / 1000.0
+        score = score - SPLIT_COST * max(cells - 1.0, 0.0)
+        points[at - since] = score + bonus[row] if len(bonus) else score
 
 
 @njit(cache=True, nogil=True)
-def scan(nodes, wish, size, counts):
+def scan(nodes, wish, size, no_log, counts):
     """The best row (-1: none) and its score; `counts` gets the rows by code."""
     counts[:] = 0
+    codes, points = np.empty(size, dtype=np.uint8), np.empty(size)
+    _judge(nodes, wish, no_log, 0, size, codes, points)
     best, most = -1, -np.inf
     for row in range(size):
-        code, points = look(nodes, wish, row)
-        counts[code] += 1
-        if points > most:
-            best, most = row, points
+        counts[codes[row]] += 1
+        if points[row] > most:
+            best, most = row, points[row]
     return best, most
 
 
@@ -180,14 +182,14 @@ def _play(tree, points, leaves, node):
 
 
 @njit(cache=True, nogil=True)
-def build(nodes, wish, size, tree, points, codes, counts):
+def build(nodes, wish, size, no_log, tree, points, codes, counts):
     """Judge all rows and let all play. points, codes: (leaves,), a power of two above 1; tree: (leaves,)."""
     counts[:] = 0
     leaves = len(points)
     points[size:] = -np.inf
     codes[size:] = ABSENT
+    _judge(nodes, wish, no_log, 0, size, codes, points)
     for row in range(size):
-        codes[row], points[row] = look(nodes, wish, row)
         counts[codes[row]] += 1
     for node in range(leaves - 1, 0, -1):
         _play(tree, points, leaves, node)
@@ -197,16 +199,17 @@ def build(nodes, wish, size, tree, points, codes, counts):
 @njit(cache=True, nogil=True)
 def renew(nodes, wish, log, since, until, tree, points, codes, counts):
     """Judge the rows anew that changed between two places in the log, and let those play. The best row, and its score."""
-    leaves = len(points)
-    for change in range(since, until):
-        row = log[change % LOG]
-        code, new = look(nodes, wish, row)
+    leaves, changed = len(points), until - since
+    new_codes, new_points = np.empty(changed, dtype=np.uint8), np.empty(changed)
+    _judge(nodes, wish, log, since, until, new_codes, new_points)
+    for change in range(changed):
+        row = log[(since + change) % LOG]
         counts[codes[row]] -= 1
-        counts[code] += 1
-        codes[row] = code
-        if new == points[row]:
+        counts[new_codes[change]] += 1
+        codes[row] = new_codes[change]
+        if new_points[change] == points[row]:
             continue
-        points[row] = new
+        points[row] = new_points[change]
         node = (row + leaves) >> 1
         while node:
             before = tree[node]

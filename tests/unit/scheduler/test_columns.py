@@ -212,7 +212,7 @@ def _agree(fleet: Fleet, ask: Ask, kernels: Any) -> None:
     wish, nodes = wish_of(fleet, ask, reasons), fleet.columns.nodes
     codes, points = judge(nodes, wish, fleet.size)
     counts = np.zeros(CODES, dtype=np.int64)
-    row, score = kernels.scan(nodes, wish, fleet.size, counts)
+    row, score = kernels.scan(nodes, wish, fleet.size, flavours.NO_LOG, counts)
     assert (counts == np.bincount(codes, minlength=CODES)).all()
     assert row == (int(np.argmax(points)) if (codes == FITS).any() else -1)
     decision = place(fleet, ask)  # by scan at first, by the tree when it comes again
