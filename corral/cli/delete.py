@@ -62,6 +62,16 @@ def _rank(kind: str) -> int:
     """What stands on others goes before them."""
     from corral.model.resource import kind_named
 
-    order = ("VM", "Volume", "Image", "VMProfile", "Network", "StoragePool", "Node")
+    order = (
+        "VM",
+        "Volume",
+        "Image",
+        "VMProfile",
+        "PlacementGroup",
+        "SchedulingPolicy",
+        "Network",
+        "StoragePool",
+        "Node",
+    )
     found = kind_named(kind)
     return order.index(found.__name__) if found and found.__name__ in order else -1

@@ -71,5 +71,12 @@ def _elsewhere(elsewhere: dict[str, Any], placed: bool) -> Iterator[str]:
         yield f"{'Instead it could be on' if placed else 'It fits on'} {best}."
     elif elsewhere.get("nearest"):
         yield f"No {'other ' if placed else ''}node takes it; {elsewhere['nearest']} lacks {elsewhere['lacks'] or 'least'}."
+    for candidate in elsewhere.get("candidates", ()):
+        terms = ", ".join(f"{name} {value:g}" for name, value in candidate["terms"].items() if value)
+        yield f"  {candidate['node']}: {elsewhere['policy']} {candidate['score']:.3f} ({terms})"
+    if never := elsewhere.get("never"):
+        yield f"No node can ever take it: {never}."
+    for change in elsewhere.get("changes", ()):
+        yield f"It would fit {change}."
     for reason, count in elsewhere.get("out", {}).items():
         yield f"Not on {count} {'node' if count == 1 else 'nodes'}: {reason}."

@@ -166,6 +166,36 @@ def set_(
     reserve_memory: Annotated[
         str | None, typer.Option("--reserve-memory", metavar="SIZE", help="Kept for the host itself.")
     ] = None,
+    reserve_cpus: Annotated[
+        int | None, typer.Option("--reserve-cpus", help="CPUs kept for the host itself.")
+    ] = None,
+    dedicated_cpus: Annotated[
+        str | None,
+        typer.Option(
+            "--dedicated-cpus",
+            metavar="CPUS",
+            help="CPUs for vCPUs that have one for themselves, like 4-15; all other VMs stay off them.",
+        ),
+    ] = None,
+    rack: Annotated[str | None, typer.Option("--rack", help="What it stands in, and fails with.")] = None,
+    iops: Annotated[
+        int | None, typer.Option("--iops", help="Disk operations a second that it is good for; 0: no limit.")
+    ] = None,
+    io_overcommit: Annotated[
+        float | None, typer.Option("--io-overcommit", help="Disk operations promised for each of them.")
+    ] = None,
+    network_mbit: Annotated[
+        int | None, typer.Option("--network-mbit", help="Mbit/s of its uplinks; 0: no limit.")
+    ] = None,
+    network_overcommit: Annotated[
+        float | None, typer.Option("--network-overcommit", help="Bandwidth promised for each Mbit/s.")
+    ] = None,
+    power_watts: Annotated[
+        int | None, typer.Option("--power-watts", help="Watts that it may draw at most; 0: no limit.")
+    ] = None,
+    idle_watts: Annotated[
+        int | None, typer.Option("--idle-watts", help="Watts that it draws without guests.")
+    ] = None,
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -177,6 +207,15 @@ def set_(
         "cpu_overcommit": cpu_overcommit,
         "memory_overcommit": memory_overcommit,
         "reserve_memory": reserve_memory,
+        "reserve_cpus": reserve_cpus,
+        "dedicated_cpus": dedicated_cpus,
+        "rack": rack,
+        "iops": iops,
+        "io_overcommit": io_overcommit,
+        "network_mbit": network_mbit,
+        "network_overcommit": network_overcommit,
+        "power_watts": power_watts,
+        "idle_watts": idle_watts,
     }
     fields = {name: value for name, value in given.items() if value is not None}
     if not fields:

@@ -139,7 +139,22 @@ def create(
     node: Annotated[
         str, typer.Option("--node", help="Run it on this node only.", autocompletion=names_of("nodes"))
     ] = "",
-    policy: Annotated[str, typer.Option("--policy", help="Placement: spread or pack.")] = "spread",
+    policy: Annotated[
+        str,
+        typer.Option(
+            "--policy",
+            help="How its node is chosen: balance, pack, spread, power, or one of `corral policy list`.",
+            autocompletion=names_of("policies"),
+        ),
+    ] = "",
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group",
+            help="Placement group whose rules it keeps. Repeatable.",
+            autocompletion=names_of("groups"),
+        ),
+    ] = None,
     restart: Annotated[
         str,
         typer.Option(
@@ -167,6 +182,7 @@ def create(
         "profile": profile,
         "cpus": cpus,
         "memory": memory,
+        "groups": group,
         "hardware": hardware,
         "cloud_init": cloud_init if any(cloud_init.values()) else None,
         "restart": restart,
@@ -181,7 +197,7 @@ def create(
         "protected": protected,
         "policy": policy,
         "node": node,
-        **{field: value for field, value in chosen.items() if value not in ("", None, {})},
+        **{field: value for field, value in chosen.items() if value not in ("", None, {}, [])},
     }
     with connect() as client:
         operation = client.vms.having(dry_run=how.dry_run).create(**fields)

@@ -26,11 +26,13 @@ from corral.client.manifests import Manifests
 from corral.client.nouns import (
     Events,
     FoundDomains,
+    Groups,
     Images,
     Networks,
     Nodes,
     Noun,
     Operations,
+    Policies,
     Pools,
     Ports,
     Profiles,
@@ -73,6 +75,8 @@ class Client:
         self.pools = Pools(self.connection)
         self.networks = Networks(self.connection)
         self.profiles = Profiles(self.connection)
+        self.policies = Policies(self.connection)
+        self.groups = Groups(self.connection)
         self.ports = Ports(self.connection)
         self.operations = Operations(self.connection)
         self.events = Events(self.connection)

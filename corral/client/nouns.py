@@ -23,10 +23,12 @@ from corral.errors import Invalid, NotFound, PreconditionFailed
 from corral.model.console import ConsoleTicket
 from corral.model.event import Event
 from corral.model.found import FoundDomain
+from corral.model.group import PlacementGroup
 from corral.model.image import Image
 from corral.model.network import Network
 from corral.model.node import Node
 from corral.model.operation import Operation
+from corral.model.policy import SchedulingPolicy
 from corral.model.pool import StoragePool
 from corral.model.port import Port
 from corral.model.profile import VMProfile
@@ -369,6 +371,14 @@ class Ports(Noun[Port]):
 
 class Profiles(Noun[VMProfile]):
     kind = VMProfile
+
+
+class Policies(Noun[SchedulingPolicy]):
+    kind = SchedulingPolicy
+
+
+class Groups(Noun[PlacementGroup]):
+    kind = PlacementGroup
 
 
 class Adoption(msgspec.Struct, frozen=True, kw_only=True):

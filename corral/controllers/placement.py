@@ -6,12 +6,16 @@ Next door      vm.py uses both; scheduler/ decides
 
 from collections.abc import Container, Mapping, Sequence
 
+from corral.controllers.rules import policy_of, rules_of
+from corral.model.hardware import Hardware
 from corral.model.ids import NodeId, VmId
 from corral.model.node import Node
 from corral.model.pool import StoragePool
 from corral.model.vm import VM
 from corral.model.volume import Volume
+from corral.scheduler.claims import iops_of, mbit_of, watts_of
 from corral.scheduler.cpus import Cpus
+from corral.scheduler.dimensions import MILLI
 from corral.scheduler.fleet import Fleet
 from corral.scheduler.placement import Ask
 from corral.scheduler.traits import needs_of
@@ -38,6 +42,14 @@ class FleetKeeper:
                     self.fleet.forget_node(NodeId(node.id)) if removed else self.fleet.see_node(node)
                 case VM() as vm:
                     self.fleet.forget_vm(VmId(vm.id)) if removed else self.fleet.see_vm(vm)
+
+
+def keeper_of(mirror: Mirror, cpus: Cpus) -> FleetKeeper:
+    """The one that follows this mirror, made when somebody asks first: arrays are not built for a question."""
+    keeper = mirror.beside.get("fleet")
+    if not isinstance(keeper, FleetKeeper):
+        keeper = mirror.beside["fleet"] = FleetKeeper(mirror, cpus)
+    return keeper
 
 
 def ask_of(keeper: FleetKeeper, vm: VM, *, target: NodeId | None = None, moving: bool = False) -> Ask:
@@ -67,12 +79,23 @@ def ask_of(keeper: FleetKeeper, vm: VM, *, target: NodeId | None = None, moving:
         only=target or vm.spec.node,
         near=_near(mirror, [v for v in volumes if v.id not in along]),
         without=_without(vm, [v for v in volumes if v.id in along]),
-        policy=vm.spec.policy,
+        policy=policy_of(mirror, vm),
+        rules=rules_of(mirror, vm),
         needs=tuple(needs),
         hugepage_bytes=hardware.hugepage_bytes,
         devices=hardware.devices,
         pinning=hardware.pinning,
+        dedicated=hardware.dedicated,
+        gpu_milli=MILLI * _gpus(keeper.fleet, hardware),
+        iops=iops_of(vm),
+        mbit=mbit_of(vm),
+        watts=watts_of(vm.spec),
     )
+
+
+def _gpus(fleet: Fleet, hardware: Hardware) -> int:
+    """Devices that it asks for and that are GPUs on some node."""
+    return sum(device.id in fleet.gpu_ids for device in hardware.devices)
 
 
 def local_volumes(mirror: Mirror, vm: VM) -> list[Volume]:

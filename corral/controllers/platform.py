@@ -10,10 +10,11 @@ Start here     settle()
 """
 
 from corral.controllers.placement import FleetKeeper
-from corral.model.hardware import GuestCpu, Platform
+from corral.model.hardware import CellPart, GuestCpu, Platform
 from corral.model.ids import NodeId
 from corral.model.node import Inventory
 from corral.model.vm import VM
+from corral.scheduler.cellparts import pick_cells
 from corral.scheduler.devices import pick
 from corral.scheduler.fleet import Fleet
 from corral.scheduler.traits import Traits, accelerator_in, cpu_name, machines_in, newest
@@ -25,13 +26,30 @@ def settle(keeper: FleetKeeper, vm: VM, node: NodeId) -> Platform:
     inventory = fleet.inventories.get(node, Inventory())
     own = fleet.traits(node)
     others = [own] if vm.spec.node else _may_run_on(fleet, own)
-    devices, _ = pick(inventory, fleet.held(node), hardware.devices)
+    cells = _cells(keeper, vm, node)
+    near = frozenset(part.cell for part in cells)
+    devices, _ = pick(inventory, fleet.held(node), hardware.devices, near)
     cpu = inventory.offers.cpu
     return Platform(
         machine=hardware.machine or _machine(own, others),
         cpu=_baseline(keeper, cpu, others) if cpu and hardware.cpu_model == "auto" else None,
         host_cpu=cpu_name(cpu) if hardware.cpu_model == "host" else "",
         devices=devices,
+        cells=cells,
+    )
+
+
+def _cells(keeper: FleetKeeper, vm: VM, node: NodeId) -> tuple[CellPart, ...]:
+    hardware = vm.spec.hardware
+    if not hardware.dedicated:
+        return ()
+    return pick_cells(
+        keeper.fleet,
+        node,
+        cpus=vm.spec.cpus,
+        memory_bytes=vm.spec.memory_bytes,
+        hugepage_bytes=hardware.hugepage_bytes,
+        devices=hardware.devices,
     )
 
 

@@ -60,6 +60,12 @@ def _of_vm(mirror: Mirror, vm: VM) -> Iterator[Obstacle]:
             message=f"it has the {device.kind} device {device.id} of its node",
             hint="Take the device away first: what a guest holds of a host can't move.",
         )
+    if vm.spec.hardware.dedicated:
+        yield Obstacle(
+            code="migration.dedicated",
+            message="it has CPUs of its node for itself",
+            hint="Stop it to move it: other CPUs are chosen where it starts.",
+        )
     yield from _of_snapshots(mirror, vm)
     yield from _of_volumes(mirror, vm)
 

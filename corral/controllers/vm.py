@@ -19,7 +19,7 @@ from corral.controllers.copying import copies_of
 from corral.controllers.desk import LeaderDesk, Seat
 from corral.controllers.migration_plan import Target, wants_target
 from corral.controllers.moving import images_with_copies, with_migration
-from corral.controllers.placement import FleetKeeper, ask_of, local_volumes
+from corral.controllers.placement import ask_of, keeper_of, local_volumes
 from corral.controllers.platform import settle
 from corral.controllers.preflight import incompatible
 from corral.controllers.vm_plan import VmPlan, plan_vm, seen_of
@@ -35,11 +35,14 @@ from corral.model.snapshot import Snapshot
 from corral.model.vm import VM, VMPhase, VMStatus
 from corral.model.volume import Volume, VolumePhase, VolumeStatus
 from corral.scheduler.cpus import Cpus
-from corral.scheduler.placement import Decision, place, why_not
+from corral.scheduler.placement import Ask, place, why_not
+from corral.scheduler.standings import in_words, standings
+from corral.scheduler.wishes import spec_of
 from corral.store.interface import Change, ChangeVerb, Put, Remove, Write
 
 ADOPTION_FAILED = "adoption.failed"  # the code of hypervisor.AdoptionFailed
 UNDO_LOOK_S = 0.5  # how often an adoption that failed is looked at until its operation has ended
+LOOKED_AT_MAX = 2_000  # nodes; up to so many, a placement says how all others stood (0.5 ms)
 RETRY_PLACING_S = 5.0  # room may come from facts that are no change of a node
 WORKERS = (
     6  # few, so that what waits, waits here and not in front of requests; placements take no await in between
@@ -54,13 +57,10 @@ class VmController(Seat):
 
     def __init__(self, desk: LeaderDesk, cpus: Cpus) -> None:
         super().__init__(desk)
-        self.keeper = FleetKeeper(desk.mirror, cpus)
+        self.keeper = keeper_of(desk.mirror, cpus)
         self.reach: dict[
             str, bool | None
         ] = {}  # whether each node was reachable when last seen; None: removed
-
-    def close(self) -> None:
-        self.keeper.close()
 
     def all_keys(self) -> Iterable[str]:
         return [vm.id for vm in self.mirror.list(VM)]
@@ -183,10 +183,20 @@ class VmController(Seat):
             if not _same_refusal(status, vm):
                 await self.desk.replace(vm.having(status=status))
             return RETRY_PLACING_S
-        await self._take(vm, plan, decision, decision.node)
+        await self._take(vm, plan, self._why(ask), decision.node)
         return None
 
-    async def _take(self, vm: VM, plan: VmPlan, decision: Decision, node: NodeId) -> None:
+    def _why(self, ask: Ask) -> str:
+        """The terms of the winner, and who came next. Of a large fleet the winner only: a look at all costs too much."""
+        fleet = self.keeper.fleet
+        if fleet.size > LOOKED_AT_MAX:
+            return ""
+        best, *next_ = standings(fleet, ask)
+        words = f"{spec_of(ask.policy).score} {best.score:.3f}: {in_words(best, ask.policy)}"
+        others = ", ".join(f"{self._name(other.node)} {other.score:.3f}" for other in next_)
+        return f"{words}; {f'next {others}' if others else 'no other node takes it'}"
+
+    async def _take(self, vm: VM, plan: VmPlan, why: str, node: NodeId) -> None:
         """Commit the placement: the VM's node, its new volumes' node, and copies of images noted first."""
         now_s = self.clock.now_s()
         status = msgspec.structs.replace(
@@ -206,8 +216,8 @@ class VmController(Seat):
             if isinstance(v := self.mirror.get(id), Volume) and v.status.node is None
         ]
         images = images_with_copies(self.mirror.get, volumes)
-        why = f"{vm.name}: placed on {self._name(node)} ({vm.spec.policy} {decision.score:.2f}, {decision.nodes} nodes)"
-        event = self.desk.event(vm, "placed", why)
+        because = f" ({why})" if why else ""
+        event = self.desk.event(vm, "placed", f"{vm.name}: placed on {self._name(node)}{because}")
         await self._claimed(placed, self.desk.replace(placed, *volumes, *images, events=[event]))
 
     async def _undo_adoption(self, vm: VM) -> float | None:

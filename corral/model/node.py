@@ -165,6 +165,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     next_certificate: str = ""  # of one that it renewed to and has not used yet; then this one takes over
     pools: dict[str, PoolOnNode] = {}  # by PoolId
     networks: dict[str, NetworkOnNode] = {}  # by NetworkId
+    trouble: Trouble | None = None  # why its inventory was not taken
     links: dict[str, MigrationLink] = {}  # by NodeId of the target; from migrations that left here
 
 

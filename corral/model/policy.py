@@ -36,19 +36,21 @@ class Spare(StrEnum):
 
 
 class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Of the balance equation R = (cpu + memory + gpu) / (io + power). No unit; 0 or more."""
+    """Of the balance equation R = (cpu + memory + gpu) / (io + power), and of two terms beside it. No unit; 0 or more."""
 
     cpu: float = 0.42
     memory: float = 0.35
     gpu: float = 0.23
     io: float = 0.28
     power: float = 0.11
+    stranding: float = 1.0  # beside R: for vCPUs and memory running out together
+    bonus: float = 1.0  # beside R: of what is known of a node besides, see scheduler/columns.py
 
 
 class SchedulingPolicySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     summary: str = ""  # what it is for, in a line
     score: Score = Score.BALANCE
-    weights: Weights = Weights()  # for score balance
+    weights: Weights = Weights()  # for score balance; stranding and bonus for pack too
     spare: Spare = Spare.NONE
 
 

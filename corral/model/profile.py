@@ -49,6 +49,7 @@ class HardwareChoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cpus_max: int | None = None  # open: room to grow to four times as many
     memory_max: Size | None = None  # open: room to grow to four times as much
     pinning: Pinning | None = None
+    dedicated: bool | None = None
     hugepages: Size | None = None  # size of a page: 2MiB or 1GiB; 0: ordinary pages
     graphics: Graphics | None = None
     video: Video | None = None

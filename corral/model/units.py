@@ -1,6 +1,7 @@
 """Units: `4GiB` for people, integers in bytes for everything else."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from corral.errors import Invalid
@@ -54,3 +55,14 @@ def members(text: str) -> frozenset[int]:
         first, _, last = part.partition("-")
         found |= set(range(int(first), int(last or first) + 1))
     return frozenset(found)
+
+
+def cpu_set(numbers: Iterable[int]) -> str:
+    """Numbers as members() reads them: 0-3,8."""
+    parts: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if parts and parts[-1][-1] == number - 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number, number])
+    return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in parts)

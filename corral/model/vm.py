@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from corral.model.domain import Drift
 from corral.model.hardware import Bus, DiskTuning, Hardware, NicLimits, NicModel, Platform
-from corral.model.ids import ImageId, NetworkId, NodeId, SnapshotId, VolumeId
+from corral.model.ids import GroupId, ImageId, NetworkId, NodeId, SnapshotId, VolumeId
 from corral.model.migration import Migration as Migration
 from corral.model.migration import MigrationPolicy as MigrationPolicy
 from corral.model.migration import MigrationReport as MigrationReport
@@ -159,7 +159,8 @@ class VMSpec(Struct, frozen=True, kw_only=True):
     stop_timeout_s: float = 90.0  # how long the guest may take to shut down before it is forced
     restart: RestartPolicy = RestartPolicy.ON_FAILURE
     protected: bool = False
-    policy: str = "spread"  # placement policy: spread or pack
+    policy: str = ""  # name of the policy by which its node is chosen; empty: `default`, or balance
+    groups: tuple[GroupId, ...] = ()  # placement groups whose rules it keeps
     profile: str = (
         ""  # that it was made with; what it chose stands here, so that a later change of it changes nothing
     )

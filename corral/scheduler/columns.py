@@ -37,9 +37,12 @@ class Nodes(NamedTuple):
     cells_claimed: Floats  # (n, c, CELL_DIMENSIONS)
     pools: Floats  # (p, n) bytes free; -1: not there, or not ready
     vms: NDArray[np.int32]  # (n,) claims on it
-    ends_s: Floats  # (n,) when its last VM is expected to end; same clock as Ask.ends_s
+    bonus: Floats  # (n,) added to scores, times Weights.bonus: what somebody knows beyond the arrays
     idle_watts: Floats  # (n,) that it draws more when it has its first VM
     watts_per_cpu: Floats  # (n,) and for each vCPU
+
+
+BESIDE: Final = ("ends_s", "since_s", "settled")  # columns that no kernel reads; bonus is made of such
 
 
 class Columns:
@@ -54,7 +57,10 @@ class Columns:
         self.cells_claimed = np.zeros((rows, cells, CELL_DIMENSIONS))
         self.pools = np.full((0, rows), -1.0)
         self.vms = np.zeros(rows, dtype=np.int32)
-        self.ends_s, self.idle_watts, self.watts_per_cpu = (np.zeros(rows) for _ in range(3))
+        self.bonus, self.idle_watts, self.watts_per_cpu = (np.zeros(rows) for _ in range(3))
+        self.ends_s = np.zeros(rows)  # when its last VM is expected to end; same clock as Ask.ends_s
+        self.since_s = np.zeros(rows)  # when its first VM came; whoever knows the time writes it
+        self.settled = np.zeros(rows)  # vCPUs of VMs that have been there for long; likewise
         self.log = np.zeros(LOG, dtype=np.int32)
         self.changes = 0  # touched so far; change c is log[c % LOG]
         self.epoch = 0  # grows when arrays were replaced: all who hold some take them anew
@@ -81,6 +87,13 @@ class Columns:
     def columns_bytes(self) -> int:
         return sum(array.nbytes for array in self.nodes)
 
+    def set_bonus(self, bonus: Floats) -> None:
+        """Anew for all rows. (size,)"""
+        changed = np.flatnonzero(self.bonus[: self.size] != bonus)
+        self.bonus[: self.size] = bonus
+        for row in changed.tolist():
+            self.touch(row)
+
     def touch(self, row: int) -> None:
         self.log[self.changes % LOG] = row
         self.changes += 1
@@ -103,7 +116,7 @@ class Columns:
 
     def _replace(self, rows: int = 0, cells: int = 0, pools: int = 0) -> None:
         """Larger arrays with the same content."""
-        for name in Nodes._fields:
+        for name in (*Nodes._fields, *BESIDE):
             old = getattr(self, name)
             shape = list(old.shape)
             if name == "pools":

@@ -20,17 +20,23 @@ BRIDGES = "0x06"  # PCI class of bridges, which belong to the path and not to th
 
 
 def pick(
-    inventory: Inventory, held: AbstractSet[str], asked: Sequence[HostDevice]
+    inventory: Inventory,
+    held: AbstractSet[str],
+    asked: Sequence[HostDevice],
+    near: AbstractSet[int] = frozenset(),
 ) -> tuple[tuple[HostDevice, ...], str]:
     """The devices, or () and the reason why not.
 
     held   what VMs there have already, as key() writes it
+    near   NUMA cells of the VM: devices of these come first
     """
     taken: list[HostDevice] = []
     for device in sorted(asked, key=lambda d: len(d.id), reverse=True):  # addresses before kinds
         names = frozenset(map(key, taken))
-        find = _pci if device.kind == DeviceKind.PCI else _usb
-        found, why = find(inventory, held | names, device)
+        if device.kind == DeviceKind.PCI:
+            found, why = _pci(inventory, held | names, device, near)
+        else:
+            found, why = _usb(inventory, held | names, device)
         if found is None:
             return (), why
         taken.append(found)
@@ -49,14 +55,17 @@ def gpus_of(inventory: Inventory) -> dict[str, int | None]:
     return {f"{DeviceKind.PCI}:{gpu.address}": gpu.numa_cell for gpu in inventory.gpus if gpu.address in can}
 
 
-def _pci(inventory: Inventory, held: AbstractSet[str], asked: HostDevice) -> tuple[HostDevice | None, str]:
+def _pci(
+    inventory: Inventory, held: AbstractSet[str], asked: HostDevice, near: AbstractSet[int]
+) -> tuple[HostDevice | None, str]:
     fitting = [d for d in inventory.devices if asked.id in (d.address, pci_id(d))]
     if not fitting:
         return None, f"no PCI device {asked.id} with an IOMMU group there"
     free = [d for d in fitting if f"{DeviceKind.PCI}:{d.address}" not in held]
     if not free:
         return None, f"PCI device {asked.id} is in use there"
-    return HostDevice(kind=DeviceKind.PCI, id=free[0].address), ""
+    nearest = min(free, key=lambda d: d.numa_cell not in near)  # the first of them, where none is near
+    return HostDevice(kind=DeviceKind.PCI, id=nearest.address), ""
 
 
 def _usb(inventory: Inventory, held: AbstractSet[str], asked: HostDevice) -> tuple[HostDevice | None, str]:

@@ -21,7 +21,7 @@ from corral.model.vm import VM
 from corral.scheduler.claims import Claim as Claim
 from corral.scheduler.claims import claims_of
 from corral.scheduler.columns import ABSENT, CLOSED, OPEN, Columns
-from corral.scheduler.devices import gpus_of
+from corral.scheduler.devices import gpus_of, pci_id
 from corral.scheduler.dimensions import CELL_CPU as CELL_CPU
 from corral.scheduler.dimensions import (
     CELL_GPU,
@@ -75,6 +75,7 @@ class Fleet:
         self.cpus_held: dict[NodeId, dict[int, int]] = {}  # VMs by CPU that is dedicated to one
         self.dedicated: dict[NodeId, frozenset[int]] = {}  # CPUs of the node that are given to one vCPU alone
         self.gpus: dict[NodeId, dict[str, int | None]] = {}  # NUMA cell by device, as devices.key() writes it
+        self.gpu_ids: set[str] = set()  # addresses and vendor:device ids that are, or were, a GPU's somewhere
         self.cpus: dict[str, GuestCpu] = {}  # that nodes have, or had, by name
         self.flavours: Flavours | None = None  # what is remembered of decisions, see flavours.py
 
@@ -149,6 +150,7 @@ class Fleet:
         self._count_gpus(row, id, -1)
         self.inventories[id], self.gpus[id] = inventory, gpus_of(inventory)
         self._count_gpus(row, id, 1)
+        self.gpu_ids |= {name for gpu in inventory.gpus for name in (gpu.address, pci_id(gpu))}
         self.columns.kind[row] = self.hardware.number(traits_of(inventory))
         if cpu := inventory.offers.cpu:
             self.cpus[cpu_name(cpu)] = cpu
@@ -249,7 +251,7 @@ class Fleet:
         if claim.ends_s and sign > 0:
             columns.ends_s[row] = max(columns.ends_s[row], claim.ends_s)
         if columns.vms[row] == 0:
-            columns.ends_s[row] = 0.0
+            columns.ends_s[row] = columns.since_s[row] = columns.settled[row] = 0.0
         for device in claim.devices:
             held = self.devices_held.setdefault(claim.node, {})
             held[device] = held.get(device, 0) + sign

@@ -22,6 +22,9 @@ The balance equation, evaluated on the state after the placement:
     η ζ     weights, 0 or more (0.28, 0.11); if both are 0 the divisor is 1
     R       no unit, from 0 to (α + β + γ) / (η + ζ): 2.56 with these weights. Higher is better: a node that is well
             used, on which disks, network and power are not. Shares are 1 where a node has nothing of a dimension.
+
+Beside it stand, for balance and pack, stranding: how much nearer the placement brings the free shares of vCPUs and of
+memory to each other, -1 to 1, so that neither is left over without the other; and the node's bonus.
 """
 
 from typing import Final, NamedTuple
@@ -71,6 +74,7 @@ class Terms(NamedTuple):
     gpu: Floats
     io: Floats
     power: Floats
+    stranding: Floats  # -1 to 1: what is left over of CPU or memory alone, before less after
     watts: Floats  # that the node draws more
     cells: Floats  # NUMA cells that it is split over; 0: tied to none
 
@@ -134,9 +138,20 @@ def terms(nodes: Nodes, wish: Wish, size: int) -> Terms:
         gpu=share(GPU),
         io=np.maximum(share(IO), share(NETWORK)),
         power=share(POWER),
+        stranding=_stranding(nodes, wish, size),
         watts=idle + wish.cpus * nodes.watts_per_cpu[:size],
         cells=_cells(nodes, wish, size),
     )
+
+
+def _stranding(nodes: Nodes, wish: Wish, size: int) -> Floats:
+    claimed, capacity = nodes.claimed[:size], nodes.capacity[:size]
+
+    def skew(taken: Floats) -> Floats:
+        return _share(taken[:, CPU], capacity[:, CPU]) - _share(taken[:, MEMORY], capacity[:, MEMORY])
+
+    nearer: Floats = np.abs(skew(claimed)) - np.abs(skew(claimed + wish.need))
+    return nearer
 
 
 def _share(after: Floats, capacity: Floats) -> Floats:
@@ -177,6 +192,8 @@ def score(nodes: Nodes, wish: Wish, found: Terms, size: int) -> Floats:
             points = (1.0 - largest) - SUM_WEIGHT * total
         else:
             points = SUM_WEIGHT * largest - found.watts / 1000.0
+    if wish.score in (BALANCE, PACK):
+        points = points + weights[5] * found.stranding + weights[6] * nodes.bonus[:size]
     points = points - SPLIT_COST * np.maximum(found.cells - 1.0, 0.0)
     result: Floats = points + wish.bonus[:size] if len(wish.bonus) else points
     return result

@@ -21,7 +21,6 @@ from corral.scheduler.dimensions import (
     CELL_CPU,
     CELL_DIMENSIONS,
     CPU,
-    DIMENSIONS,
     GPU,
     IO,
     MEMORY,
@@ -59,6 +58,7 @@ def _judge(nodes, wish, log, since, until, codes, points):
     state, kind, place, site = nodes.state, nodes.kind, nodes.place, nodes.site
     capacity, claimed, pools, vms = nodes.capacity, nodes.claimed, nodes.pools, nodes.vms
     cells_capacity, cells_claimed = nodes.cells_capacity, nodes.cells_claimed
+    node_bonus = nodes.bonus
     idle_watts, watts_per_cpu = nodes.idle_watts, nodes.watts_per_cpu
     need, cell_total, weights = wish.need, wish.cell_total, wish.weights
     kind_code, place_code, site_code = wish.kind_code, wish.place_code, wish.site_code
@@ -154,6 +154,14 @@ def _judge(nodes, wish, log, since, until, codes, points):
             else:
                 idle = idle_watts[row] if vms[row] == 0 else 0.0
                 score = SUM_WEIGHT * largest - (idle + wish.cpus * watts_per_cpu[row]) / 1000.0
+        if wish.score == BALANCE or wish.score == PACK:
+            before = _share(claimed[row, CPU], capacity[row, CPU]) - _share(
+                claimed[row, MEMORY], capacity[row, MEMORY]
+            )
+            after = _share(claimed[row, CPU] + need[CPU], capacity[row, CPU]) - _share(
+                claimed[row, MEMORY] + need[MEMORY], capacity[row, MEMORY]
+            )
+            score = score + weights[5] * (abs(before) - abs(after)) + weights[6] * node_bonus[row]
         score = score - SPLIT_COST * max(cells - 1.0, 0.0)
         points[at - since] = score + bonus[row] if len(bonus) else score
 

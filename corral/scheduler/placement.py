@@ -26,7 +26,7 @@ from corral.scheduler.refusals import Refusal, refusal
 from corral.scheduler.rules import Rule
 from corral.scheduler.special import is_special, specials
 from corral.scheduler.traits import Need
-from corral.scheduler.wishes import ABSENT, FITS, NOT_READY, Reasons
+from corral.scheduler.wishes import ABSENT, FITS, NOT_READY, TEXTS, Reasons
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -159,7 +159,7 @@ def named(outcome: Outcome) -> dict[str, int]:
 
 def _order(code: int) -> tuple[bool, bool, int]:
     """Whether it takes VMs at all; what it is; what it has left."""
-    return code != NOT_READY, code < 64, code
+    return code != NOT_READY, code < TEXTS, code
 
 
 def why_not(decision: Decision, ask: Ask, names: Callable[[str], str]) -> Trouble:

@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from corral.model.ids import VmId
+from corral.model.ids import NodeId, VmId
 from corral.scheduler.dimensions import Bools
 from corral.scheduler.fleet import Fleet
 
@@ -31,11 +31,15 @@ class Rule(Struct, frozen=True, kw_only=True):
     apart: bool  # False: together
     domain: str = NODE  # what they share, or not: node, rack, or the key of a label
     vms: frozenset[VmId] = frozenset()  # the others
+    sites: tuple[str, ...] = ()  # or: labels of nodes, key=value …
+    nodes: frozenset[NodeId] = frozenset()  # … and nodes by themselves
     required: bool = True
     weight: float = 0.0  # where it is not required: what the score gains by keeping it
 
     @property
     def reason(self) -> str:
+        if self.sites:
+            return f"{self.name}: {'not with' if self.apart else 'only with'} {'|'.join(self.sites)}"
         where = "on it" if self.domain == NODE else f"in its {self.domain}"
         return f"{self.name}: {'a VM to be apart from is' if self.apart else 'the VMs to be with are not'} {where}"
 
@@ -58,11 +62,21 @@ def domains(fleet: Fleet, domain: str) -> NDArray[np.int64]:
 
 def allowed(fleet: Fleet, rule: Rule) -> Bools:
     """Rows on which the rule holds. All, where none of the others is anywhere. (nodes,)"""
+    if rule.sites:
+        return _at_sites(fleet, rule)
     rows = [fleet.row[c.node] for vm in rule.vms for c in fleet.claims.get(vm, ()) if c.node in fleet.row]
     if not rows:
         return np.ones(fleet.size, dtype=bool)
     numbers = domains(fleet, rule.domain)
     there: Bools = np.isin(numbers, numbers[rows])
+    return ~there if rule.apart else there
+
+
+def _at_sites(fleet: Fleet, rule: Rule) -> Bools:
+    words = frozenset(f"rack:{w.removeprefix('rack=')}" if w.startswith("rack=") else w for w in rule.sites)
+    by_site = np.array([bool(site & words) for site in fleet.sites.sets] or [False])
+    there: Bools = by_site[fleet.columns.site[: fleet.size]]
+    there[[fleet.row[n] for n in sorted(rule.nodes) if n in fleet.row]] = True
     return ~there if rule.apart else there
 
 

@@ -77,7 +77,7 @@ class Wish(NamedTuple):
     pools: NDArray[np.int32]  # (p,) rows of Nodes.pools
     pool_need: Floats  # (p,) bytes
     score: int  # BALANCE …
-    weights: Floats  # (5,) cpu, memory, gpu, io, power
+    weights: Floats  # (7,) cpu, memory, gpu, io, power, stranding, bonus
     cpus: float  # vCPUs, dedicated or not
     ends_s: float  # when it is expected to end; 0: nobody knows
 
@@ -108,13 +108,15 @@ class Reasons:
         return self.texts[code - TEXTS] if code - TEXTS < len(self.texts) else "another reason"
 
 
-def policy_of(ask: "Ask") -> SchedulingPolicySpec:
-    return BUILT_IN[ask.policy] if isinstance(ask.policy, str) else ask.policy
+def spec_of(policy: SchedulingPolicySpec | str) -> SchedulingPolicySpec:
+    """The policy itself, or the one that is built in under this name."""
+    return BUILT_IN[policy] if isinstance(policy, str) else policy
 
 
 def wish_of(fleet: Fleet, ask: "Ask", reasons: Reasons) -> Wish:
     """What holds for every node of a kind; `special` and `bonus` are for the caller to add."""
-    policy, weights = policy_of(ask), policy_of(ask).weights
+    policy = spec_of(ask.policy)
+    weights = policy.weights
     reasons.pools = [*ask.pools]
     assert len(ask.pools) <= POOLS_MAX, "a VM has fewer disks"
     for need in (*ask.needs, *ask.sites):
@@ -132,7 +134,7 @@ def wish_of(fleet: Fleet, ask: "Ask", reasons: Reasons) -> Wish:
         pools=np.array([fleet.pools.get(pool, -1) for pool in ask.pools], dtype=np.int32),
         pool_need=np.array([*ask.pools.values()], dtype=float),
         score=SCORES[policy.score],
-        weights=np.array([weights.cpu, weights.memory, weights.gpu, weights.io, weights.power]),
+        weights=np.array([getattr(weights, name) for name in weights.__struct_fields__]),
         cpus=float(ask.cpus),
         ends_s=ask.ends_s,
     )

@@ -16,7 +16,7 @@ import msgspec
 
 from corral.controllers.copying import copies_of_snapshot, waits_for_snapshot
 from corral.controllers.migration_plan import reverting
-from corral.model.hardware import Bus
+from corral.model.hardware import Bus, Pinning
 from corral.model.ids import ImageId, NetworkId, NodeId, PoolId, SnapshotId, VmId, VolumeId
 from corral.model.image import Image, ImageCopy
 from corral.model.link import (
@@ -45,6 +45,7 @@ from corral.model.node import Node
 from corral.model.pool import StoragePool
 from corral.model.port import Port as PortResource
 from corral.model.snapshot import Snapshot, SnapshotPhase
+from corral.model.units import cpu_set, members
 from corral.model.vm import VM, Disk, MigrationStage, Nic
 from corral.model.volume import FoundFile, Volume
 from corral.storage.interface import volume_path
@@ -187,7 +188,9 @@ def _vm(mirror: Mirror, node: NodeId, vm: VM) -> VmAssignment | None:
         running=vm.spec.running,
         cpus=vm.spec.cpus,
         memory_bytes=vm.spec.memory_bytes,
-        hardware=msgspec.structs.replace(vm.spec.hardware, devices=vm.status.platform.devices),
+        hardware=msgspec.structs.replace(
+            vm.spec.hardware, devices=vm.status.platform.devices, pinning=pinning_on(mirror, vm, node)
+        ),
         platform=vm.status.platform,
         disks=tuple(_disks(mirror, vm)),
         nics=tuple(_nics(mirror, vm)),
@@ -206,6 +209,28 @@ def _vm(mirror: Mirror, node: NodeId, vm: VM) -> VmAssignment | None:
         turn=vm.spec.turn,
         saved=vm.spec.saved,
         forced=vm.spec.forced,
+    )
+
+
+def pinning_on(mirror: Mirror, vm: VM, node: NodeId) -> Pinning | None:
+    """Its own; else the CPUs that are dedicated to it; else all but those that are for others."""
+    record = mirror.get(node)
+    if vm.spec.hardware.pinning or not isinstance(record, Node) or not record.spec.dedicated_cpus:
+        return vm.spec.hardware.pinning
+    dedicated = members(record.spec.dedicated_cpus)
+    cells = record.status.inventory.cells
+    parts = vm.status.platform.cells if node == vm.status.node else ()
+    near = {part.cell for part in parts}
+    shared = [
+        cpu for cell in cells if not near or cell.id in near for cpu in cell.cpus if cpu not in dedicated
+    ]
+    others = cpu_set(shared) or cpu_set([cpu for cell in cells for cpu in cell.cpus if cpu not in dedicated])
+    if not vm.spec.hardware.dedicated:
+        return Pinning(vcpus=(others,), emulator=others) if others else None
+    return Pinning(
+        vcpus=tuple(cpu for part in parts for cpu in part.cpus.split(",") if cpu),
+        emulator=others,
+        cells=cpu_set(near),
     )
 
 

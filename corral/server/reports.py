@@ -17,11 +17,12 @@ from corral.model.found import FoundAll, FoundDomain, FoundSpec, found_id
 from corral.model.ids import NodeId
 from corral.model.image import Image
 from corral.model.link import Report, digest
-from corral.model.node import Node, PoolOnNode
+from corral.model.node import Inventory, Node, PoolOnNode
 from corral.model.pool import StoragePool
-from corral.model.resource import Resource
+from corral.model.resource import Resource, Trouble
 from corral.model.vm import VM, DomainState, VMReport
 from corral.model.volume import ObjectReport, ObjectState, Volume
+from corral.server.sane import absurd, absurd_pool
 from corral.store.mirror import Mirror
 
 Plan = Callable[[], Iterable[Resource]]
@@ -72,10 +73,13 @@ def with_version(mirror: Mirror, id: NodeId, version: str) -> list[Resource]:
 def _node(mirror: Mirror, id: NodeId, report: Report) -> Iterator[Resource]:
     node = mirror.get(id)
     if isinstance(node, Node):
+        trouble = _refused(node, report.inventory)
+        taken = report.inventory if report.inventory and not trouble else node.status.inventory
         yield from _status(
             node,
-            inventory=report.inventory or node.status.inventory,
-            pools={**node.status.pools, **_marked(node.status.pools, report.pools)},
+            inventory=taken,
+            trouble=trouble,
+            pools={**node.status.pools, **_marked(node.status.pools, _sane(report.pools))},
             networks={
                 key: on
                 for key, on in {**node.status.networks, **report.networks}.items()
@@ -86,6 +90,29 @@ def _node(mirror: Mirror, id: NodeId, report: Report) -> Iterator[Resource]:
         pool = mirror.get(key)
         if isinstance(pool, StoragePool) and pool.spec.shared and seen.marker and not pool.status.marker:
             yield from _status(pool, marker=seen.marker)
+
+
+def _refused(node: Node, inventory: Inventory | None) -> Trouble | None:
+    """Why this inventory can't be taken; without one, what was said of the last."""
+    if inventory is None:
+        return node.status.trouble
+    if not (why := absurd(inventory)):
+        return None
+    return Trouble(
+        code="node.absurd_inventory",
+        message=f"what its agent says of the host can't be: {why}; the last that could is kept",
+        hint="See what `corral doctor` says on that host.",
+    )
+
+
+def _sane(pools: dict[str, PoolOnNode]) -> dict[str, PoolOnNode]:
+    """A pool with numbers that can't be is not ready, and says why."""
+    return {key: _or_trouble(pool, absurd_pool(pool)) for key, pool in pools.items()}
+
+
+def _or_trouble(pool: PoolOnNode, why: str) -> PoolOnNode:
+    trouble = Trouble(code="node.absurd_inventory", message=f"its agent says that {why}")
+    return PoolOnNode(ready=False, marker=pool.marker, trouble=trouble) if why else pool
 
 
 def _marked(old: dict[str, PoolOnNode], new: dict[str, PoolOnNode]) -> dict[str, PoolOnNode]:

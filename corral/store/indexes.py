@@ -66,6 +66,8 @@ declare(
     claimed=lambda vm: vm.claimed_on,  # where it holds capacity
     volume=lambda vm: (*vm.spec.volumes, *vm.spec.leaving_volumes),
     network=lambda vm: [nic.network for nic in vm.spec.nics],
+    policy=lambda vm: present(vm.spec.policy),
+    group=lambda vm: vm.spec.groups,
     unplaced=lambda vm: () if vm.status.node or vm.deleting else ("yes",),
 )
 declare(

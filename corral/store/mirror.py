@@ -57,6 +57,7 @@ class Mirror:
         self._log = ChangeLog(keep=recent)
         self._loaded = ChangeLog()  # reaches revision 1 with the first load
         self._listeners: builtins.list[Listener] = []
+        self.beside: dict[str, object] = {}  # what others keep that follows this mirror, and goes with it
 
     @property
     def revision(self) -> int:

@@ -162,6 +162,35 @@ def profile_columns() -> Sequence[Column]:
     )
 
 
+def policy_columns() -> Sequence[Column]:
+    return (
+        NAME,
+        Column("SCORE", lambda p: p.spec.score),
+        Column(
+            "WEIGHTS",
+            lambda p: (
+                " ".join(f"{n} {getattr(p.spec.weights, n):g}" for n in p.spec.weights.__struct_fields__)
+                if p.spec.score == "balance"
+                else "-"
+            ),
+        ),
+        Column("SPARE", lambda p: p.spec.spare),
+        Column("SUMMARY", lambda p: p.spec.summary or "-"),
+        LABELS,
+        ID,
+    )
+
+
+def group_columns() -> Sequence[Column]:
+    return (
+        NAME,
+        Column("RULES", lambda g: "; ".join(map(str, g.spec.rules)) or "-"),
+        Column("SUMMARY", lambda g: g.spec.summary or "-"),
+        LABELS,
+        ID,
+    )
+
+
 def operation_columns() -> Sequence[Column]:
     return (
         Column("ID", lambda o: o.id),

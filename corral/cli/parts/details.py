@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from corral.client.nouns import Adoption
     from corral.model.domain import FoundDisk, FoundNic
     from corral.model.found import FoundDomain
+    from corral.model.group import PlacementGroup
     from corral.model.image import Image
     from corral.model.network import Network
     from corral.model.node import Node
     from corral.model.operation import Operation
+    from corral.model.policy import SchedulingPolicy
     from corral.model.pool import StoragePool
     from corral.model.port import Port
     from corral.model.profile import VMProfile
@@ -60,7 +62,8 @@ def vm_details(vm: "VM", names: Names) -> Pairs:
         ("Definition", "its own, edited where the VM says something else" if spec.base_xml else ""),
         ("Drift", _drift_words(report.drift.lines) if report and report.drift else ""),
         ("Restart", spec.restart),
-        ("Placement", spec.policy),
+        ("Placement", spec.policy or "default"),
+        ("Groups", ", ".join(names.of("groups", group) for group in spec.groups)),
         ("Protected", yes(spec.protected)),
         *_trouble(status.trouble),
     )
@@ -80,6 +83,26 @@ def profile_details(profile: "VMProfile") -> Pairs:
         ("NICs", choices(spec.get("nic", {}))),
         ("cloud-init", ", ".join(name for name, text in spec.get("cloud_init", {}).items() if text)),
         ("Restart", profile.spec.restart or ""),
+    )
+
+
+def policy_details(policy: "SchedulingPolicy") -> Pairs:
+    spec = policy.spec
+    weights = ", ".join(f"{name} {getattr(spec.weights, name):g}" for name in spec.weights.__struct_fields__)
+    return _without_gaps(
+        *(_head(policy) if policy.created_at else (("Name", policy.name),)),
+        ("Summary", spec.summary),
+        ("Score", spec.score),
+        ("Weights", weights if spec.score == "balance" else ""),
+        ("Spare", spec.spare),
+    )
+
+
+def group_details(group: "PlacementGroup") -> Pairs:
+    return _without_gaps(
+        *_head(group),
+        ("Summary", group.spec.summary),
+        ("Rules", "\n".join(map(str, group.spec.rules))),
     )
 
 
@@ -113,6 +136,9 @@ def node_details(node: "Node", names: Names, others: "Sequence[FoundDomain]" = (
             "Memory",
             f"{format_size(inventory.memory_bytes)}, {format_size(node.spec.reserve_memory_bytes)} for the host",
         ),
+        ("Rack", node.spec.rack),
+        ("Dedicated CPUs", node.spec.dedicated_cpus),
+        *_trouble(node.status.trouble),
         ("NUMA cells", str(len(inventory.cells)) if inventory.cells else ""),
         *offer_details(inventory),
         ("GPUs", "\n".join(f"{g.address} {g.vendor}:{g.device}" for g in inventory.gpus)),

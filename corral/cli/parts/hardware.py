@@ -66,6 +66,13 @@ PinEmulatorOption = Annotated[
 NumaCellsOption = Annotated[
     str, typer.Option("--numa-cells", metavar="CELLS", help="NUMA cells that its memory comes from, like 0.")
 ]
+DedicatedOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--dedicated/--no-dedicated",
+        help="Each vCPU has a CPU for itself, in as few NUMA cells as can be (nodes say which: --dedicated-cpus).",
+    ),
+]
 HugepagesOption = Annotated[
     str,
     typer.Option(
@@ -119,6 +126,7 @@ def hardware_body(
     pin: PinOption = None,
     pin_emulator: PinEmulatorOption = "",
     numa_cells: NumaCellsOption = "",
+    dedicated: DedicatedOption = None,
     hugepages: HugepagesOption = "",
     graphics: GraphicsOption = "",
     video: VideoOption = "",
@@ -140,6 +148,7 @@ def hardware_body(
         "cpus_max": cpus_max,
         "memory_max": memory_max,
         "pinning": {name: value for name, value in pinning.items() if value},
+        "dedicated": dedicated,
         "hugepages": hugepages,
         "graphics": graphics,
         "video": video,

@@ -48,6 +48,11 @@ def hardware_details(vm: "VM") -> Pairs:
         ("CPU model", _cpu(vm)),
         ("Topology", _topology(hardware)),
         ("Pinned to", "; ".join(_pinning(hardware)) if pinning else ""),
+        (
+            "Dedicated CPUs",
+            "; ".join(f"{part.cpus} in cell {part.cell}" for part in platform.cells)
+            or ("as soon as it has a node" if hardware.dedicated else ""),
+        ),
         ("Hugepages", format_size(hardware.hugepage_bytes) if hardware.hugepage_bytes else ""),
         ("Graphics", _graphics(hardware)),
         ("Watchdog", hardware.watchdog if hardware.watchdog != Watchdog.NONE else ""),

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from corral.model.node import CpuInfo, HostDisk, Inventory, NumaCell, PciDevice, UsbDevice
-from corral.model.units import KiB
+from corral.model.units import KiB, members
 
 NOT_DISKS: Final = re.compile(r"(loop|ram|zram|dm-|md|nbd|rbd|drbd|sr|fd)\d*")
 SECTOR_BYTES: Final = 512  # of /sys/block/*/size, whatever the disk's own sectors are
@@ -128,7 +128,14 @@ def _cell(cell: ET.Element) -> NumaCell:
         hugepages={
             str(size): count for size, count in sorted(pages.items()) if size > SMALL_PAGE_BYTES and count
         },
+        cores=_cores(cell),
     )
+
+
+def _cores(cell: ET.Element) -> tuple[tuple[int, ...], ...]:
+    """CPUs that share a core, where some do."""
+    siblings = {tuple(sorted(members(cpu.get("siblings", "")))) for cpu in cell.iterfind("cpus/cpu")}
+    return tuple(sorted(siblings)) if any(len(core) > 1 for core in siblings) else ()
 
 
 def _whole(cells: tuple[NumaCell, ...], memory_bytes: int) -> tuple[NumaCell, ...]:

@@ -83,6 +83,8 @@ def _tags(used: Iterable[str]) -> list[str]:
         "Pools",
         "Networks",
         "Profiles",
+        "Policies",
+        "Groups",
         "Operations",
         "Events",
         "Changes",

@@ -9,10 +9,12 @@ from corral.server.services.adopting import Adoptions
 from corral.server.services.base import Desk
 from corral.server.services.clones import Clones
 from corral.server.services.drifting import Drifting
+from corral.server.services.groups import Groups
 from corral.server.services.images import Images
 from corral.server.services.manifests import Manifests
 from corral.server.services.networks import Networks
 from corral.server.services.operations import Operations
+from corral.server.services.policies import Policies
 from corral.server.services.profiles import Profiles
 from corral.server.services.snapshots import Snapshots
 from corral.server.services.things import Nodes, Pools
@@ -37,6 +39,8 @@ class Services:
         self.pools = Pools(desk)
         self.networks = Networks(desk)
         self.profiles = Profiles(desk)
+        self.policies = Policies(desk)
+        self.groups = Groups(desk)
         self.nodes = Nodes(desk)
         self.operations = Operations(desk)
         self.tokens = Tokens(desk)

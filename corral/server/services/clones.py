@@ -143,6 +143,7 @@ class Clones:
             stop_timeout_s=spec.stop_timeout_s,
             restart=spec.restart,
             policy=spec.policy,
+            groups=spec.groups,
             profile=spec.profile,
             migration_policy=spec.migration_policy,
             node=node,

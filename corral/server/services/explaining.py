@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from corral.controllers.placement import FleetKeeper, ask_of
+from corral.controllers.placement import ask_of, keeper_of
 from corral.model.event import Event
 from corral.model.node import Node
 from corral.model.operation import Operation
@@ -21,11 +21,21 @@ from corral.model.resource import Ref, Trouble
 from corral.model.vm import VM, Pending, device_key
 from corral.model.volume import Volume, VolumePhase
 from corral.scheduler.placement import place
+from corral.scheduler.standings import standings
+from corral.scheduler.wishes import spec_of
 from corral.server.cpus import best_cpus
 from corral.store.mirror import Mirror
 
 LATELY: Final = 10  # events
 PLACED: Final = "placed"  # reason of the event that says why a VM is where it is
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """A node that takes it, with what its score is made of."""
+
+    node: str  # name
+    score: float
+    terms: Mapping[str, float]  # shares after the placement, 0 to 1; see docs/guide/placement.md
 
 
 class Elsewhere(Struct, frozen=True, kw_only=True):
@@ -35,6 +45,10 @@ class Elsewhere(Struct, frozen=True, kw_only=True):
     out: Mapping[str, int] = {}  # nodes by the first reason that excludes them
     nearest: str = ""  # where none takes it: the node that lacks least
     lacks: str = ""
+    policy: str = ""  # its score: balance, pack, spread or power
+    candidates: tuple[Candidate, ...] = ()  # the best first
+    never: str = ""  # why no node could take it even if it were empty
+    changes: tuple[str, ...] = ()  # where none takes it: what would make it fit, the smallest change first
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
@@ -52,7 +66,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
 
 def explain(mirror: Mirror, vm: VM) -> Explanation:
-    """Costs a look at every VM, since the fleet's columns are made for it (60 ms with 30,000 VMs)."""
+    """Costs a look at every node, of columns that are kept up to date."""
     events = sorted(mirror.select(Event, "about", vm.id), key=lambda e: e.created_at)
     placed = [e for e in events if e.spec.reason == PLACED]
     running = [o for o in mirror.select(Operation, "target", vm.id) if not o.ended]
@@ -76,18 +90,27 @@ def _bound(mirror: Mirror, vm: VM) -> str:
 
 
 def _elsewhere(mirror: Mirror, vm: VM) -> Elsewhere:
-    keeper = FleetKeeper(mirror, best_cpus())
-    keeper.close()
-    decision = place(keeper.fleet, ask_of(keeper, vm))
-    out = {
-        " ".join(_name(mirror, word) for word in reason.split(" ")): n for reason, n in decision.out.items()
-    }
+    keeper = keeper_of(mirror, best_cpus())
+    ask = ask_of(keeper, vm)
+    decision = place(keeper.fleet, ask)
+    standing = standings(keeper.fleet, ask) if decision.node else ()
+    out = {_named(mirror, reason): n for reason, n in decision.out.items()}
     return Elsewhere(
         best=_name(mirror, decision.node),
         out=out,
         nearest=_name(mirror, decision.nearest),
         lacks=decision.lacks,
+        policy=spec_of(ask.policy).score,
+        candidates=tuple(
+            Candidate(node=_name(mirror, each.node), score=each.score, terms=each.terms) for each in standing
+        ),
+        never=_named(mirror, decision.never),
+        changes=tuple(_named(mirror, change) for change in decision.changes),
     )
+
+
+def _named(mirror: Mirror, text: str) -> str:
+    return " ".join(_name(mirror, word) for word in text.split(" "))
 
 
 def _waits(mirror: Mirror, vm: VM, running: list[Operation]) -> Iterator[str]:

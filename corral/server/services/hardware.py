@@ -114,12 +114,16 @@ def _chosen(choice: Struct, without: Sequence[str] = ()) -> dict[str, Any]:
 def _cpus_max(choice: HardwareChoice, cpus: int) -> int:
     if choice.cpus_max is not None:
         return max(choice.cpus_max, 0) or cpus
+    if choice.dedicated:
+        return cpus  # each has its CPU, chosen when it gets its node
     if choice.topology:
         return product(choice.topology)
     return max(cpus, min(cpus * GROWTH, GROWN_CPUS_MAX))
 
 
 def _memory_max(choice: HardwareChoice, memory_bytes: int) -> int:
+    if choice.dedicated and choice.memory_max is None:
+        return memory_bytes
     if choice.memory_max is not None:
         return parse_size(choice.memory_max, "hardware.memory_max") if choice.memory_max else memory_bytes
     return max(memory_bytes, min(memory_bytes * GROWTH, GROWN_BYTES_MAX))
@@ -156,6 +160,15 @@ def check_hardware(hardware: Hardware, cpus: int, memory_bytes: int) -> None:
     _check_memory(hardware, memory_bytes)
     if hardware.pinning:
         _check_pinning(hardware.pinning, hardware.cpus_max)
+    if hardware.dedicated and hardware.pinning:
+        raise Invalid(
+            "hardware.dedicated",
+            True,
+            "possible with pinning",
+            hint="Leave one out: dedicated lets Corral choose the CPUs, pinning names them.",
+        )
+    if hardware.dedicated and hardware.cpus_max > cpus:
+        raise Invalid("hardware.cpus_max", hardware.cpus_max, f"{cpus}, as its CPUs are dedicated")
     if hardware.graphics == Graphics.NONE and hardware.video != Video.AUTO:
         raise Invalid("hardware.video", hardware.video, "possible without graphics", hint="Leave it out.")
     _check_devices(hardware.devices)
@@ -268,6 +281,8 @@ def moves_live(hardware: Hardware) -> str:
     """Why a VM with this hardware can't move while it runs; empty: it can."""
     if hardware.devices:
         return "a device of its node is handed to the guest"
+    if hardware.dedicated:
+        return "it has CPUs of its node for itself"
     return ""
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from corral.controllers.forecast import Outlook, choose
 from corral.controllers.migration_plan import first_bytes
-from corral.controllers.placement import FleetKeeper, local_volumes
+from corral.controllers.placement import keeper_of, local_volumes
 from corral.controllers.preflight import Obstacle, obstacles_at, obstacles_of
 from corral.controllers.vm_plan import disk_bytes
 from corral.errors import CorralError, Invalid
@@ -66,8 +66,7 @@ class Preflight(Struct, frozen=True, kw_only=True):
 
 def preflight(mirror: Mirror, vm: VM, figures: Figures, to: Node | None = None) -> Preflight:
     """For `to`, or for every node but its own; those that fit first."""
-    own, keeper = obstacles_of(mirror, vm), FleetKeeper(mirror, best_cpus())
-    keeper.close()
+    own, keeper = obstacles_of(mirror, vm), keeper_of(mirror, best_cpus())
     nodes = [to] if to else [n for n in mirror.list(Node) if n.id != vm.status.node]
     seen = [
         NodePreflight(

@@ -3,9 +3,11 @@
 from msgspec import UNSET, Struct, UnsetType
 
 from corral.model.console import ConsoleKind
+from corral.model.group import PlacementGroupSpec
 from corral.model.hardware import DiskLimits, NicLimits
 from corral.model.migration import MigrationPolicy
 from corral.model.network import Segment, Subnet
+from corral.model.policy import SchedulingPolicySpec
 from corral.model.profile import DiskChoice, HardwareChoice, NicChoice, Size, VMProfileSpec
 from corral.model.token import Role
 from corral.model.vm import CloudInit, RestartPolicy
@@ -44,7 +46,8 @@ class CreateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     restart: RestartPolicy | None = None
     protected: bool = False
     stop_timeout_s: float | None = None
-    policy: str = "spread"
+    policy: str = ""  # by which its node is chosen; empty: the one called default, or balance
+    groups: tuple[str, ...] = ()  # placement groups whose rules it keeps
     node: str = ""  # run on this node only
     migration_policy: MigrationPolicy = MigrationPolicy()
 
@@ -62,6 +65,36 @@ class UpdateProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     labels: dict[str, str] | UnsetType = UNSET
     spec: VMProfileSpec | UnsetType = UNSET
+
+
+class CreatePolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /policies."""
+
+    name: str
+    labels: dict[str, str] = {}
+    spec: SchedulingPolicySpec = SchedulingPolicySpec()
+
+
+class UpdatePolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of PATCH /policies/{policy}; spec replaces all of it."""
+
+    labels: dict[str, str] | UnsetType = UNSET
+    spec: SchedulingPolicySpec | UnsetType = UNSET
+
+
+class CreateGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /groups."""
+
+    name: str
+    labels: dict[str, str] = {}
+    spec: PlacementGroupSpec = PlacementGroupSpec()
+
+
+class UpdateGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of PATCH /groups/{group}; spec replaces all of it."""
+
+    labels: dict[str, str] | UnsetType = UNSET
+    spec: PlacementGroupSpec | UnsetType = UNSET
 
 
 class UpdateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -276,6 +309,15 @@ class UpdateNode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reserve_memory: Size | UnsetType = UNSET
     cpu_overcommit: float | UnsetType = UNSET
     memory_overcommit: float | UnsetType = UNSET
+    reserve_cpus: int | UnsetType = UNSET
+    dedicated_cpus: str | UnsetType = UNSET  # a set like 4-15; empty: none
+    rack: str | UnsetType = UNSET
+    iops: int | UnsetType = UNSET
+    io_overcommit: float | UnsetType = UNSET
+    network_mbit: int | UnsetType = UNSET
+    network_overcommit: float | UnsetType = UNSET
+    power_watts: int | UnsetType = UNSET
+    idle_watts: int | UnsetType = UNSET
 
 
 class UpdateLabels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,6 +1,6 @@
 """Pools, nodes: what users can ask for about them."""
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -9,7 +9,7 @@ from corral.clock import new_id
 from corral.errors import CorralError, InUse, Invalid
 from corral.model.found import FoundDomain
 from corral.model.ids import NodeId
-from corral.model.node import Node
+from corral.model.node import Node, NodeSpec
 from corral.model.operation import Operation, Verb
 from corral.model.pool import StoragePool, StoragePoolSpec
 from corral.model.resource import Resource
@@ -17,7 +17,8 @@ from corral.model.units import parse_size
 from corral.model.vm import VM
 from corral.model.volume import Volume
 from corral.server.services.asking import Asking
-from corral.server.services.base import Change, Desk, check_labels, check_name
+from corral.server.services.base import LABEL, Change, Desk, check_labels, check_name
+from corral.server.services.hardware import CPU_SET
 from corral.server.services.requests import (
     CreatePool,
     UpdateLabels,
@@ -26,6 +27,7 @@ from corral.server.services.requests import (
 from corral.store.interface import Put, Remove
 
 R = TypeVar("R", bound=Resource)
+NODE_MAX: Final = 100_000_000  # of anything that a node is said to have
 
 
 class NodeHasVMs(CorralError):
@@ -111,6 +113,28 @@ class Pools(Things):
         return self._gone(pool)
 
 
+def _sized(spec: NodeSpec, ask: UpdateNode) -> NodeSpec:
+    """What the operator says that the node can give. raises Invalid"""
+    for field in ("reserve_cpus", "iops", "network_mbit", "power_watts", "idle_watts"):
+        number = getattr(ask, field)
+        if number is UNSET:
+            continue
+        if not 0 <= number <= NODE_MAX:
+            raise Invalid(field, number, f"a number from 0 to {NODE_MAX}")
+        spec = msgspec.structs.replace(spec, **{field: number})
+    if spec.power_watts and spec.idle_watts >= spec.power_watts:
+        raise Invalid("idle_watts", spec.idle_watts, f"less than power_watts, {spec.power_watts}")
+    if ask.dedicated_cpus is not UNSET:
+        if ask.dedicated_cpus and not CPU_SET.fullmatch(ask.dedicated_cpus):
+            raise Invalid("dedicated_cpus", ask.dedicated_cpus, "a set of CPUs like 4-15")
+        spec = msgspec.structs.replace(spec, dedicated_cpus=ask.dedicated_cpus)
+    if ask.rack is not UNSET:
+        if ask.rack and not LABEL.fullmatch(ask.rack):
+            raise Invalid("rack", ask.rack, "letters, digits and ._/-")
+        spec = msgspec.structs.replace(spec, rack=ask.rack)
+    return spec
+
+
 class Nodes(Things):
     """Requests about nodes. They come by joining (server/joining.py), not by a request here."""
 
@@ -129,13 +153,14 @@ class Nodes(Things):
             spec = msgspec.structs.replace(
                 spec, reserve_memory_bytes=parse_size(ask.reserve_memory, "reserve_memory")
             )
-        for field in ("cpu_overcommit", "memory_overcommit"):
+        for field in ("cpu_overcommit", "memory_overcommit", "io_overcommit", "network_overcommit"):
             ratio = getattr(ask, field)
             if ratio is UNSET:
                 continue
             if not 0.1 <= ratio <= 64:
                 raise Invalid(field, ratio, "a ratio from 0.1 to 64")
             spec = msgspec.structs.replace(spec, **{field: float(ratio)})
+        spec = _sized(spec, ask)
         labels = node.labels if ask.labels is UNSET else ask.labels
         new = node.having(labels=labels, spec=spec, generation=node.generation + 1)
         return self._replace(node, new, Verb.UPDATE, done=True)

@@ -28,6 +28,7 @@ from corral.server.services.base import Change, Desk, check_labels, check_name
 from corral.server.services.changes import Changes
 from corral.server.services.cloudinit import check_cloud_init
 from corral.server.services.disks import new_volumes
+from corral.server.services.groups import groups_for
 from corral.server.services.hardware import check_size, hardware_of, moves_live, warnings
 from corral.server.services.migration import (
     Figures,
@@ -39,6 +40,7 @@ from corral.server.services.migration import (
     refuse_prevented,
 )
 from corral.server.services.nics import Addresses, new_ports
+from corral.server.services.policies import check_policy_name
 from corral.server.services.profiles import choices_for
 from corral.server.services.requests import CreateVM, MigrateVM, UpdateVM
 from corral.server.services.snapshots import refuse_keeping_volumes, refuse_leaving_volumes, refuse_migration
@@ -50,7 +52,6 @@ from corral.server.services.vm_states import runs
 from corral.store.interface import Put, Write
 
 CLEAN_UP = "corral.dev/vm"  # finalizer: domain, volumes and ports go first
-POLICIES = ("spread", "pack")
 
 
 class DiskMoves(CorralError):
@@ -178,8 +179,7 @@ class VMs:
         check_name(ask.name)
         check_labels(ask.labels)
         check_size(chosen)
-        if ask.policy not in POLICIES:
-            raise Invalid("policy", ask.policy, " or ".join(POLICIES))
+        check_policy_name(ask.policy, self.mirror)
         assert chosen.cloud_init
         check_cloud_init(chosen.cloud_init)
         check_policy(ask.migration_policy)
@@ -202,6 +202,7 @@ class VMs:
             restart=chosen.restart,
             protected=ask.protected,
             policy=ask.policy,
+            groups=groups_for(ask.groups, self.mirror),
             profile=ask.profile,
             migration_policy=ask.migration_policy,
             node=NodeId(self.mirror.find(Node, ask.node).id) if ask.node else None,

@@ -63,7 +63,7 @@ def test_vm_create_asks_for_all_of_it(api: FakeApi, corral: Corral, key: Path, t
         "running": True,
         "protected": False,
         "stop_timeout_s": 120.0,
-        "policy": "spread",
+        "policy": "",
         "node": "",
     }
 

@@ -167,6 +167,8 @@ async def test_only_kinds_with_routes_can_be_seen(world: World) -> None:
         "StoragePool": Role.VIEWER,
         "Network": Role.VIEWER,
         "VMProfile": Role.VIEWER,
+        "SchedulingPolicy": Role.VIEWER,
+        "PlacementGroup": Role.VIEWER,
         "Port": Role.VIEWER,
         "FoundDomain": Role.VIEWER,
         "Operation": Role.VIEWER,

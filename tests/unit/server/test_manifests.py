@@ -32,6 +32,8 @@ async def furnished(rig: Rig) -> None:
     await rig.node("n1")
     await rig.apply(kind="Volume", name="data", size="2GiB")
     await rig.apply(kind="VMProfile", name="db", spec={"cpus": 4, "disk": {"bus": "scsi"}})
+    await rig.apply(kind="SchedulingPolicy", name="tight", spec={"score": "pack", "spare": "node"})
+    await rig.apply(kind="PlacementGroup", name="apart", spec={"rules": [{"kind": "anti-affinity"}]})
     await rig.apply(
         kind="VM",
         name="web",
@@ -42,6 +44,8 @@ async def furnished(rig: Rig) -> None:
         nics=[{"network": "lan", "address": "10.9.0.20"}],
         cloud_init={"user_data": "#cloud-config\n"},
         node="n1",
+        policy="tight",
+        groups=["apart"],
     )
 
 
@@ -89,6 +93,8 @@ async def test_the_manifest_is_as_short_as_it_can_be(rig: Rig) -> None:
         "disks": [{"image": "debian", "size": "4GiB", "pool": "default"}, {"volume": "data"}],
         "nics": [{"network": "lan", "mac": mac, "address": "10.9.0.20"}],
         "cloud_init": {"user_data": "#cloud-config\n"},
+        "policy": "tight",
+        "groups": ["apart"],
         "node": "n1",
     }
 

@@ -16,9 +16,11 @@ import msgspec
 from msgspec import Struct
 
 from corral.errors import Invalid
+from corral.model.group import PlacementGroup
 from corral.model.image import Image
 from corral.model.network import Network, Segment
 from corral.model.node import Node
+from corral.model.policy import SchedulingPolicy
 from corral.model.pool import StoragePool
 from corral.model.profile import VMProfile
 from corral.model.resource import Resource, kind_named
@@ -145,6 +147,20 @@ DECLARED: Final[
         read={"spec": lambda profile, mirror: msgspec.to_builtins(profile.spec)},
     ),
     Declared(
+        kind=SchedulingPolicy,
+        create=requests.CreatePolicy,
+        update=requests.UpdatePolicy,
+        service="policies",
+        read={"spec": lambda policy, mirror: msgspec.to_builtins(policy.spec)},
+    ),
+    Declared(
+        kind=PlacementGroup,
+        create=requests.CreateGroup,
+        update=requests.UpdateGroup,
+        service="groups",
+        read={"spec": lambda group, mirror: msgspec.to_builtins(group.spec)},
+    ),
+    Declared(
         kind=VM,
         create=requests.CreateVM,
         update=requests.UpdateVM,
@@ -155,6 +171,7 @@ DECLARED: Final[
             "disks": _disks,
             "nics": _nics,
             "node": _name("node"),
+            "groups": _names("groups"),
         },
         brief=brief_vm,
     ),

@@ -1,0 +1,168 @@
+"""Policy: how nodes are chosen for VMs."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from corral.cli.parts.following import finish
+from corral.cli.parts.noun import noun
+from corral.cli.parts.options import (
+    DryRunOption,
+    FilterOption,
+    LabelFilter,
+    LabelsOption,
+    Output,
+    OutputOption,
+    SortOption,
+    YesOption,
+    labels_of,
+    names_of,
+    sure,
+)
+from corral.cli.parts.present import show_list, show_one
+from corral.cli.parts.session import connect
+
+if TYPE_CHECKING:
+    from corral.model.policy import SchedulingPolicy
+
+commands = noun("Scheduling policies: how nodes are chosen for VMs. One called `default` counts for all.")
+
+PolicyName = Annotated[
+    str, typer.Argument(metavar="POLICY", help="Name or id.", autocompletion=names_of("policies"))
+]
+SummaryOption = Annotated[str, typer.Option("--summary", metavar="TEXT", help="What it is for, in a line.")]
+ScoreOption = Annotated[str, typer.Option("--score", help="balance, pack, spread or power.")]
+SpareOption = Annotated[
+    str, typer.Option("--spare", help="What may fail, with room elsewhere for its VMs: none, node or rack.")
+]
+WeightOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weight",
+        metavar="TERM=NUMBER",
+        help="Of the balance equation: cpu, memory, gpu, io or power. Repeatable.",
+    ),
+]
+
+
+@commands.command("list")
+def list_policies(
+    label: LabelFilter = None,
+    filter: FilterOption = "",
+    sort: SortOption = "name",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List policies, and those that are built in.
+
+    Example: corral policy list
+    """
+    from corral.cli.parts.columns import policy_columns
+
+    with connect() as client:
+        found = client.policies.list(sort=sort, label=label or [], filter=filter)
+        shown = found if label or filter else [*_built_in(), *found]
+        show_list(shown, policy_columns(), output, empty="No such policy.")
+
+
+@commands.command()
+def show(policy: PolicyName, output: OutputOption = Output.TABLE) -> None:
+    """Show a policy.
+
+    Example: corral policy show balance
+    """
+    from corral.cli.parts.details import policy_details
+
+    built_in = next((p for p in _built_in() if p.name == policy), None)
+    if built_in is not None:
+        show_one(built_in, lambda: policy_details(built_in), output)
+        return
+    with connect() as client:
+        found = client.policies.get(policy)
+        show_one(found, lambda: policy_details(found), output)
+
+
+def _built_in() -> "list[SchedulingPolicy]":
+    from corral.model.policy import BUILT_IN, SchedulingPolicy
+
+    return [SchedulingPolicy(id=f"policy-{name}", name=name, spec=spec) for name, spec in BUILT_IN.items()]
+
+
+@commands.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Name of the new policy; default: for all VMs that name none.")],
+    summary: SummaryOption = "",
+    score: ScoreOption = "",
+    weight: WeightOption = None,
+    spare: SpareOption = "",
+    label: LabelsOption = None,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Create a policy.
+
+    Example: corral policy create default --score balance --weight memory=0.5 --spare node
+    """
+    spec = _spec(summary, score, weight, spare)
+    with connect() as client:
+        policies = client.policies.having(dry_run=dry_run)
+        operation = policies.create(name=name, labels=labels_of(label), spec=spec)
+        finish(client, [operation], output, wait=False, dry_run=dry_run)
+
+
+@commands.command("set")
+def set_(
+    policy: PolicyName,
+    summary: SummaryOption = "",
+    score: ScoreOption = "",
+    weight: WeightOption = None,
+    spare: SpareOption = "",
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Change what is given, keep the rest. It counts from the next placement on; no VM moves for it.
+
+    Example: corral policy set default --spare node
+    """
+    import msgspec
+
+    spec = _spec(summary, score, weight, spare)
+    if not spec:
+        raise typer.BadParameter("nothing to set; --help lists what can be")
+    with connect() as client:
+        policies = client.policies.having(dry_run=dry_run)
+        operation = policies.edit(policy, lambda now: {"spec": _merged(msgspec.to_builtins(now.spec), spec)})
+        finish(client, [operation], output, wait=False, dry_run=dry_run)
+
+
+@commands.command()
+def delete(
+    policy: PolicyName,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Delete a policy that no VM names.
+
+    Example: corral policy delete memory-first
+    """
+    sure(f"Delete policy {policy}?", yes or dry_run)
+    with connect() as client:
+        operation = client.policies.having(dry_run=dry_run).delete(policy)
+        finish(client, [operation], output, wait=False, dry_run=dry_run)
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    return {**old, **new, "weights": {**old.get("weights", {}), **new.get("weights", {})}}
+
+
+def _spec(summary: str, score: str, weight: list[str] | None, spare: str) -> dict[str, Any]:
+    """The body's spec, with what was given only."""
+    weights: dict[str, float] = {}
+    for text in weight or []:
+        term, _, number = text.partition("=")
+        try:
+            weights[term] = float(number)
+        except ValueError:
+            raise typer.BadParameter(f"{text}: write it like memory=0.5") from None
+    spec = {"summary": summary, "score": score, "weights": weights, "spare": spare}
+    return {name: value for name, value in spec.items() if value}

@@ -1,0 +1,99 @@
+"""Parts of cells: which NUMA cells and CPUs of its node a VM gets that has CPUs for itself.
+
+In this room   pick_cells(): the parts, one a cell
+Comes in       a fleet, a node that was chosen, what the VM asks for
+Goes out       CellParts, with CPUs in the order of the VM's vCPUs
+Always true    no CPU is given twice. The fewest cells do it; among those, cells near the devices that it gets, then
+               those that it leaves least in. Threads of one core go to one VM while there are whole cores.
+Next door      judging.py says on which nodes there are enough; controllers/platform.py writes it down
+Start here     pick_cells()
+"""
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+
+from corral.model.hardware import CellPart, DeviceKind, HostDevice
+from corral.model.ids import NodeId
+from corral.model.node import Inventory, NumaCell
+from corral.scheduler.devices import key, pci_id
+from corral.scheduler.dimensions import CELL_CPU, CELL_DIMENSIONS, CELL_MEMORY, CELL_PAGES, Floats
+from corral.scheduler.fleet import Fleet
+from corral.scheduler.wishes import CELLS_MAX
+
+
+def pick_cells(
+    fleet: Fleet,
+    node: NodeId,
+    *,
+    cpus: int,
+    memory_bytes: int,
+    hugepage_bytes: int = 0,
+    devices: Sequence[HostDevice] = (),
+    exactly: int = 0,
+) -> tuple[CellPart, ...]:
+    """The VM's parts of NUMA cells; (): there are not enough. exactly: so many cells; 0: as few as can be."""
+    row, columns = fleet.row[node], fleet.columns
+    free = columns.cells_capacity[row] - columns.cells_claimed[row]
+    total = np.zeros(CELL_DIMENSIONS)
+    total[CELL_CPU] = cpus
+    total[CELL_PAGES.get(hugepage_bytes, CELL_MEMORY)] = memory_bytes
+    near = _cells_of(fleet.inventories.get(node, Inventory()), fleet.held(node), devices)
+    for count in range(exactly or 1, min(exactly or CELLS_MAX, len(free)) + 1):
+        part = np.ceil(total / count)
+        fitting = [c for c in range(len(free)) if _enough(free[c], part)]
+        if len(fitting) >= count:
+            chosen = sorted(fitting, key=lambda c: (c not in near, free[c, CELL_CPU], c))[:count]
+            return _parts(fleet, node, sorted(chosen), cpus, memory_bytes, hugepage_bytes)
+    return ()
+
+
+def _enough(free: Floats, part: Floats) -> bool:
+    return bool(((free >= part) | (part == 0)).all())
+
+
+def _cells_of(inventory: Inventory, held: AbstractSet[str], asked: Iterable[HostDevice]) -> frozenset[int]:
+    """Cells in which devices are free that it asks for."""
+    ids = {device.id for device in asked}
+    return frozenset(
+        device.numa_cell
+        for device in inventory.devices
+        if device.numa_cell is not None
+        and ids & {device.address, pci_id(device)}
+        and key(HostDevice(kind=DeviceKind.PCI, id=device.address)) not in held
+    )
+
+
+def _parts(
+    fleet: Fleet, node: NodeId, cells: Sequence[int], cpus: int, memory_bytes: int, page_bytes: int
+) -> tuple[CellPart, ...]:
+    inventory, free = fleet.inventories[node], fleet.dedicated_free(node)
+    by_id = {cell.id: cell for cell in inventory.cells}
+    threads, pages = _split(cpus, len(cells)), _split(memory_bytes // (page_bytes or 1), len(cells))
+    return tuple(
+        CellPart(
+            cell=id,
+            cpus=",".join(map(str, _whole_cores_first(by_id[id], free, count))),
+            memory_bytes=share * (page_bytes or 1),
+        )
+        for id, count, share in zip(cells, threads, pages, strict=True)
+    )
+
+
+def _split(amount: int, count: int) -> list[int]:
+    """As evenly as can be; the first get what is over."""
+    return [amount // count + (n < amount % count) for n in range(count)]
+
+
+def _whole_cores_first(cell: NumaCell, free: AbstractSet[int], count: int) -> list[int]:
+    """So many free CPUs, threads of a core side by side; a core that is in use already only for an odd one, or at need."""
+    cores = [sorted(core) for core in (cell.cores or tuple((cpu,) for cpu in cell.cpus))]
+    whole = [core for core in cores if all(cpu in free for cpu in core)]
+    broken = [cpu for core in cores if core not in whole for cpu in core if cpu in free]
+    chosen: list[int] = []
+    for core in whole:
+        if len(chosen) + len(core) <= count:
+            chosen += core
+    left = [*broken, *(cpu for core in whole if core[0] not in chosen for cpu in core)]
+    return (chosen + left)[:count]
