@@ -12,13 +12,11 @@ Start here     pick_cells()
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
-import numpy as np
-
 from corral.model.hardware import CellPart, DeviceKind, HostDevice
 from corral.model.ids import NodeId
 from corral.model.node import Inventory, NumaCell
 from corral.scheduler.devices import key, pci_id
-from corral.scheduler.dimensions import CELL_CPU, CELL_DIMENSIONS, CELL_MEMORY, CELL_PAGES, Floats
+from corral.scheduler.dimensions import CELL_CPU, CELL_MEMORY, CELL_PAGES
 from corral.scheduler.fleet import Fleet
 from corral.scheduler.wishes import CELLS_MAX
 
@@ -35,22 +33,19 @@ def pick_cells(
 ) -> tuple[CellPart, ...]:
     """The VM's parts of NUMA cells; (): there are not enough. exactly: so many cells; 0: as few as can be."""
     row, columns = fleet.row[node], fleet.columns
-    free = columns.cells_capacity[row] - columns.cells_claimed[row]
-    total = np.zeros(CELL_DIMENSIONS)
-    total[CELL_CPU] = cpus
-    total[CELL_PAGES.get(hugepage_bytes, CELL_MEMORY)] = memory_bytes
-    near = _cells_of(fleet.inventories.get(node, Inventory()), fleet.held(node), devices)
-    for count in range(exactly or 1, min(exactly or CELLS_MAX, len(free)) + 1):
-        part = np.ceil(total / count)
-        fitting = [c for c in range(len(free)) if _enough(free[c], part)]
+    rows = (columns.cells_capacity[row] - columns.cells_claimed[row]).tolist()
+    memory = CELL_PAGES.get(hugepage_bytes, CELL_MEMORY)
+    free = [(int(cell[CELL_CPU]), cell[memory]) for cell in rows]
+    near: frozenset[int] = frozenset()
+    if devices:
+        near = _cells_of(fleet.inventories.get(node, Inventory()), fleet.held(node), devices)
+    for count in range(exactly or 1, min(exactly or CELLS_MAX, exactly or cpus, len(free)) + 1):
+        part = -(-cpus // count), -(-memory_bytes // count)
+        fitting = [c for c, (cpu, byte) in enumerate(free) if cpu >= part[0] and byte >= part[1]]
         if len(fitting) >= count:
-            chosen = sorted(fitting, key=lambda c: (c not in near, free[c, CELL_CPU], c))[:count]
+            chosen = sorted(fitting, key=lambda c: (c not in near, free[c][0], c))[:count]
             return _parts(fleet, node, sorted(chosen), cpus, memory_bytes, hugepage_bytes)
     return ()
-
-
-def _enough(free: Floats, part: Floats) -> bool:
-    return bool(((free >= part) | (part == 0)).all())
 
 
 def _cells_of(inventory: Inventory, held: AbstractSet[str], asked: Iterable[HostDevice]) -> frozenset[int]:

@@ -239,14 +239,14 @@ class Fleet:
         claimed = columns.claimed[row]
         claimed[CPU] += sign * claim.cpus
         claimed[PAGES.get(page, MEMORY)] += sign * claim.memory_bytes
-        for dimension, amount in (
-            (GPU, claim.gpu_milli),
-            (IO, claim.iops),
-            (NETWORK, claim.mbit),
-            (POWER, claim.watts),
-        ):
-            if amount:
-                claimed[dimension] += sign * amount
+        if claim.gpu_milli:
+            claimed[GPU] += sign * claim.gpu_milli
+        if claim.iops:
+            claimed[IO] += sign * claim.iops
+        if claim.mbit:
+            claimed[NETWORK] += sign * claim.mbit
+        if claim.watts:
+            claimed[POWER] += sign * claim.watts
         columns.vms[row] += sign
         if claim.ends_s and sign > 0:
             columns.ends_s[row] = max(columns.ends_s[row], claim.ends_s)

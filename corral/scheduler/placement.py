@@ -10,7 +10,6 @@ Start here     place()
 """
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import Final
 
 import numpy as np
 from msgspec import Struct
@@ -82,17 +81,38 @@ class Ask(Struct, frozen=True, kw_only=True):
         )
 
 
+class Tally:
+    """Nodes by code, put into words when somebody asks."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.counts, self.reasons = outcome.counts.copy(), outcome.reasons
+
+    def named(self) -> dict[str, int]:
+        """Nodes by the first reason that excludes them, in the order in which reasons are looked at."""
+        codes = [int(code) for code in np.flatnonzero(self.counts) if code not in (FITS, ABSENT)]
+        out: dict[str, int] = {}
+        for code in sorted(codes, key=_order):
+            reason = self.reasons[code]
+            out[reason] = out.get(reason, 0) + int(self.counts[code])
+        return out
+
+
 class Decision(Struct, frozen=True, kw_only=True):
     """Where, and why not elsewhere."""
 
     node: NodeId | None
     nodes: int  # that were looked at
-    out: Mapping[str, int]  # nodes by the first reason that excludes them
+    tally: Tally
     score: float = 0.0  # of the chosen node, see the policy
     nearest: NodeId | None = None  # when none fits: what lacks least
     lacks: str = ""  # and what that is, in words
     never: str = ""  # why it can't fit even where nothing else is
     changes: tuple[str, ...] = ()  # each of which would make it fit; the smallest first
+
+    @property
+    def out(self) -> Mapping[str, int]:
+        """Nodes by the first reason that excludes them."""
+        return self.tally.named()
 
 
 class NoRoom(CorralError):
@@ -110,25 +130,21 @@ class NeverFits(CorralError):
     status = 409
 
 
-NOTHING: Final[Mapping[str, int]] = {}
-
-
 def place(fleet: Fleet, ask: Ask) -> Decision:
     """The best node for the VM by its policy.
 
     costs    a few rows for an ask like one before; else every row once
     """
     outcome = search(fleet, ask)
-    counts = outcome.counts
-    nodes = int(counts[:ABSENT].sum())  # rows may have come since those were counted
-    out = NOTHING if counts[FITS] == nodes else named(outcome)
+    nodes = int(outcome.counts[:ABSENT].sum())  # rows may have come since those were counted
+    tally = Tally(outcome)
     if outcome.row >= 0:
-        return Decision(node=fleet.ids[outcome.row], nodes=nodes, out=out, score=outcome.score)
+        return Decision(node=fleet.ids[outcome.row], nodes=nodes, tally=tally, score=outcome.score)
     why = refusal(fleet, ask) if nodes else Refusal()
     return Decision(
         node=None,
         nodes=nodes,
-        out=out,
+        tally=tally,
         nearest=why.nearest,
         lacks=why.lacks,
         never=why.never,
@@ -145,16 +161,6 @@ def search(fleet: Fleet, ask: Ask) -> Outcome:
     reasons = Reasons()
     special, bonus = specials(fleet, ask, reasons)
     return fleet.flavours.search(ask, special, bonus, reasons)
-
-
-def named(outcome: Outcome) -> dict[str, int]:
-    """Nodes by the first reason that excludes them, in the order in which reasons are looked at."""
-    codes = np.flatnonzero(outcome.counts)
-    out: dict[str, int] = {}
-    for code in sorted((int(c) for c in codes if c not in (FITS, ABSENT)), key=_order):
-        reason = outcome.reasons[code]
-        out[reason] = out.get(reason, 0) + int(outcome.counts[code])
-    return out
 
 
 def _order(code: int) -> tuple[bool, bool, int]:

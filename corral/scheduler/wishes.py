@@ -125,7 +125,7 @@ def wish_of(fleet: Fleet, ask: "Ask", reasons: Reasons) -> Wish:
         need=need_of(ask),
         cell_total=_cell_total(ask),
         cells_least=max(1, ask.cells) if ask.dedicated else 0,
-        cells_most=(ask.cells or CELLS_MAX) if ask.dedicated else 0,
+        cells_most=(ask.cells or min(CELLS_MAX, ask.cpus)) if ask.dedicated else 0,
         kind_code=_table(fleet.hardware.sets, _kind_coder(ask, reasons)),
         place_code=_table(fleet.networks.sets, _place_coder(ask, reasons)),
         site_code=_table(fleet.sites.sets, _site_coder(ask, reasons)),

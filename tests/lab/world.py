@@ -31,7 +31,8 @@ class World:
     # ---- through the API
 
     def ask_for(self, name: str, *, pool: str = "shared", node: str = "", **fields: Any) -> Operation:
-        """Ask for a VM; does not wait."""
+        """Ask for a VM, spread over the nodes if nothing else is said; does not wait."""
+        fields.setdefault("policy", "spread")
         return self.client.vms.create(
             name=name,
             memory="128MiB",
