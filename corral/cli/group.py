@@ -42,6 +42,12 @@ RuleOption = Annotated[
 ]
 
 
+WholeOption = Annotated[
+    bool | None,
+    typer.Option("--whole/--no-whole", help="Those of its VMs that wait get nodes together, or none does."),
+]
+
+
 @commands.command("list")
 def list_groups(
     label: LabelFilter = None,
@@ -79,6 +85,7 @@ def create(
     name: Annotated[str, typer.Argument(help="Name of the new group.")],
     rule: RuleOption = None,
     summary: SummaryOption = "",
+    whole: WholeOption = None,
     label: LabelsOption = None,
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TABLE,
@@ -87,7 +94,7 @@ def create(
 
     Example: corral group create database --rule anti-affinity,node --rule anti-affinity,rack,weight=0.5
     """
-    spec = {"summary": summary, "rules": [rule_of(text) for text in rule or []]}
+    spec = {"summary": summary, "rules": [rule_of(text) for text in rule or []], "whole": bool(whole)}
     with connect() as client:
         groups = client.groups.having(dry_run=dry_run)
         operation = groups.create(name=name, labels=labels_of(label), spec=spec)
@@ -99,6 +106,7 @@ def set_(
     group: GroupName,
     rule: RuleOption = None,
     summary: SummaryOption = "",
+    whole: WholeOption = None,
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -110,6 +118,8 @@ def set_(
 
     given: dict[str, Any] = {"summary": summary, "rules": [rule_of(text) for text in rule or []]}
     spec = {name: value for name, value in given.items() if value}
+    if whole is not None:
+        spec["whole"] = whole
     if not spec:
         raise typer.BadParameter("nothing to set; --help lists what can be")
     with connect() as client:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Iterable, Iterator
 
 import msgspec
 
+from corral.controllers.batching import Batching
 from corral.controllers.change_plan import Settled
 from corral.controllers.change_plan import settle as settle_change
 from corral.controllers.copying import copies_of
@@ -58,6 +59,7 @@ class VmController(Seat):
     def __init__(self, desk: LeaderDesk, cpus: Cpus) -> None:
         super().__init__(desk)
         self.keeper = keeper_of(desk.mirror, cpus)
+        self.batching = Batching(self.keeper)
         self.reach: dict[
             str, bool | None
         ] = {}  # whether each node was reachable when last seen; None: removed
@@ -175,8 +177,7 @@ class VmController(Seat):
             raise
 
     async def _place(self, vm: VM, plan: VmPlan) -> float | None:
-        ask = ask_of(self.keeper, vm)
-        decision = place(self.keeper.fleet, ask)
+        ask, decision = self.batching.decide(vm)
         if decision.node is None:
             trouble = why_not(decision, ask, self._name)
             status = msgspec.structs.replace(plan.status, trouble=trouble)
@@ -218,7 +219,11 @@ class VmController(Seat):
         images = images_with_copies(self.mirror.get, volumes)
         because = f" ({why})" if why else ""
         event = self.desk.event(vm, "placed", f"{vm.name}: placed on {self._name(node)}{because}")
-        await self._claimed(placed, self.desk.replace(placed, *volumes, *images, events=[event]))
+        new: list[Resource] = [placed, *volumes, *images, event]
+        expect = {r.id: r.revision for r in new}
+        if there := self.mirror.get(node):
+            expect[node] = there.revision  # a node that was removed or cordoned meanwhile: decide again
+        await self._claimed(placed, self.desk.commit([Put(r) for r in new], expect))
 
     async def _undo_adoption(self, vm: VM) -> float | None:
         """Nothing was taken over, so nothing stays: once its operation has said why."""

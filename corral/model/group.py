@@ -42,6 +42,7 @@ class GroupRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
 class PlacementGroupSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     summary: str = ""  # what it is for, in a line
     rules: tuple[GroupRule, ...] = ()
+    whole: bool = False  # those of its VMs that wait get their nodes together, or none does
 
 
 class PlacementGroup(Resource, frozen=True, kw_only=True, tag="PlacementGroup"):

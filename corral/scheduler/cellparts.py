@@ -15,6 +15,8 @@ from collections.abc import Set as AbstractSet
 from corral.model.hardware import CellPart, DeviceKind, HostDevice
 from corral.model.ids import NodeId
 from corral.model.node import Inventory, NumaCell
+from corral.model.units import members
+from corral.scheduler.claims import CellShare
 from corral.scheduler.devices import key, pci_id
 from corral.scheduler.dimensions import CELL_CPU, CELL_MEMORY, CELL_PAGES
 from corral.scheduler.fleet import Fleet
@@ -92,3 +94,8 @@ def _whole_cores_first(cell: NumaCell, free: AbstractSet[int], count: int) -> li
             chosen += core
     left = [*broken, *(cpu for core in whole if core[0] not in chosen for cpu in core)]
     return (chosen + left)[:count]
+
+
+def shares_of(parts: Iterable[CellPart]) -> tuple[CellShare, ...]:
+    """The parts as claims count them."""
+    return tuple(CellShare(part.cell, members(part.cpus), part.memory_bytes) for part in parts)

@@ -12,7 +12,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from corral.model.hardware import Hardware
 from corral.model.ids import NodeId
 from corral.model.units import GiB, members
 from corral.model.vm import VM, VMSpec
@@ -82,8 +81,3 @@ def mbit_of(vm: VM) -> int:
 def watts_of(spec: VMSpec) -> float:
     """What its guest makes the node draw at most, estimated from its size."""
     return spec.cpus * WATTS_PER_VCPU + spec.memory_bytes / GiB * WATTS_PER_GIB
-
-
-def shared_cpus(hardware: Hardware, cpus: int) -> int:
-    """The vCPUs of a guest that share CPUs with others."""
-    return 0 if hardware.dedicated else cpus

@@ -27,6 +27,7 @@ from corral.scheduler.dimensions import (
     CELL_GPU,
     CELL_MEMORY,
     CELL_PAGES,
+    DIMENSIONS,
     GPU,
     IO,
     MILLI,
@@ -67,6 +68,7 @@ class Fleet:
         self.ids: list[NodeId] = []
         self.row: dict[NodeId, int] = {}
         self.claims: dict[VmId, tuple[Claim, ...]] = {}
+        self.vms: dict[NodeId, dict[VmId, Claim]] = {}  # the same by node
         self.inventories: dict[NodeId, Inventory] = {}
         self.hardware, self.networks, self.sites = Kinds(), Kinds(), Kinds()
         self.pools: dict[str, int] = {}  # row of columns.pools by id
@@ -226,8 +228,10 @@ class Fleet:
             return  # most changes of a VM are about its guest
         for old in before:
             self._add(old, -1)
+            self.vms[old.node].pop(vm, None)
         for new in claims:
             self._add(new, 1)
+            self.vms.setdefault(new.node, {})[vm] = new
         if claims:
             self.claims[vm] = claims
         else:
@@ -259,6 +263,15 @@ class Fleet:
         if claim.cells:
             self._add_cells(row, claim, sign)
         columns.touch(row)
+
+    def amounts(self, claim: Claim) -> Floats:
+        """What it takes of its node. (DIMENSIONS,)"""
+        taken = np.zeros(DIMENSIONS)
+        taken[CPU], taken[PAGES.get(claim.hugepage_bytes, MEMORY)] = claim.cpus, claim.memory_bytes
+        gpus = self.gpus.get(claim.node, {})
+        taken[GPU] = claim.gpu_milli + MILLI * sum(device in gpus for device in claim.devices)
+        taken[IO], taken[NETWORK], taken[POWER] = claim.iops, claim.mbit, claim.watts
+        return taken
 
     def _add_cells(self, row: int, claim: Claim, sign: int) -> None:
         self.columns.have_cells(max(share.cell for share in claim.cells) + 1)

@@ -17,15 +17,19 @@ from msgspec import Struct
 from corral.errors import CorralError
 from corral.model.hardware import HostDevice, Pinning
 from corral.model.ids import NodeId, VmId
-from corral.model.policy import SchedulingPolicySpec
+from corral.model.policy import SchedulingPolicySpec, Spare
 from corral.model.resource import Trouble
+from corral.scheduler.dimensions import Bools
 from corral.scheduler.flavours import Flavours, Outcome
 from corral.scheduler.fleet import Fleet
 from corral.scheduler.refusals import Refusal, refusal
 from corral.scheduler.rules import Rule
+from corral.scheduler.spares import REASON, absorbs
 from corral.scheduler.special import is_special, specials
 from corral.scheduler.traits import Need
-from corral.scheduler.wishes import ABSENT, FITS, NOT_READY, TEXTS, Reasons
+from corral.scheduler.wishes import ABSENT, FITS, NOT_READY, TEXTS, Reasons, need_of, spec_of
+
+SPARES_TRIED = 8  # nodes that are looked at, best first, for one after which a loss could be absorbed
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -130,17 +134,17 @@ class NeverFits(CorralError):
     status = 409
 
 
-def place(fleet: Fleet, ask: Ask) -> Decision:
-    """The best node for the VM by its policy.
+def place(fleet: Fleet, ask: Ask, *, explain: bool = True) -> Decision:
+    """The best node for the VM by its policy. explain: say what it lacks where there is none, which takes longer.
 
     costs    a few rows for an ask like one before; else every row once
     """
-    outcome = search(fleet, ask)
+    outcome = _with_spares(fleet, ask, search(fleet, ask))
     nodes = int(outcome.counts[:ABSENT].sum())  # rows may have come since those were counted
     tally = Tally(outcome)
     if outcome.row >= 0:
         return Decision(node=fleet.ids[outcome.row], nodes=nodes, tally=tally, score=outcome.score)
-    why = refusal(fleet, ask) if nodes else Refusal()
+    why = refusal(fleet, ask) if nodes and explain else Refusal()
     return Decision(
         node=None,
         nodes=nodes,
@@ -150,6 +154,29 @@ def place(fleet: Fleet, ask: Ask) -> Decision:
         never=why.never,
         changes=why.changes,
     )
+
+
+def _with_spares(fleet: Fleet, ask: Ask, outcome: Outcome) -> Outcome:
+    """The best row after which a loss could still be absorbed, where the policy asks for that."""
+    spare = spec_of(ask.policy).spare
+    if spare is Spare.NONE:
+        return outcome
+    need, refused = need_of(ask), np.zeros(fleet.size, dtype=bool)
+    for _ in range(SPARES_TRIED):
+        if outcome.row < 0 or absorbs(fleet, need, outcome.row, spare):
+            return outcome
+        refused[outcome.row] = True
+        outcome = _search_without(fleet, ask, refused, REASON[spare])
+    refused[:] = True
+    return _search_without(fleet, ask, refused, REASON[spare])
+
+
+def _search_without(fleet: Fleet, ask: Ask, refused: Bools, why: str) -> Outcome:
+    reasons = Reasons()
+    special, bonus = specials(fleet, ask, reasons)
+    special[(special == FITS) & refused] = reasons.code(why)
+    assert fleet.flavours
+    return fleet.flavours.search(ask, special, bonus, reasons)
 
 
 def search(fleet: Fleet, ask: Ask) -> Outcome:

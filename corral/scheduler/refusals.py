@@ -201,19 +201,14 @@ def _without_one(fleet: Fleet, ask: "Ask", codes: Codes) -> str:
     missing = np.where(need > 0, need - free, 0.0)
     most = np.maximum(fleet.capacity[: fleet.size].max(axis=0), 1.0)
     near = sorted(rows, key=lambda row: float((np.maximum(missing[row], 0) / most).max()))[:50]
-    wanted = {fleet.ids[row]: row for row in near}
-    for vm, claims in fleet.claims.items():
-        for claim in claims:
-            row = wanted.get(claim.node)
-            if row is None or vm == ask.vm:
+    for row in near:
+        for vm, claim in fleet.vms.get(fleet.ids[row], {}).items():
+            if vm == ask.vm:
                 continue
             share = max(claim.cpus / most[CPU], claim.memory_bytes / most[MEMORY])
             if share >= best[0]:
                 continue
-            gives = np.zeros(DIMENSIONS)
-            gives[CPU] = claim.cpus
-            gives[PAGES.get(claim.hugepage_bytes, MEMORY)] = claim.memory_bytes
-            if (gives >= missing[row]).all():
+            if (fleet.amounts(claim) >= missing[row]).all():
                 best = (share, str(vm), str(claim.node))
     return f"if VM {best[1]} were gone from {best[2]}" if best[1] else ""
 

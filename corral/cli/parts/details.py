@@ -103,6 +103,7 @@ def group_details(group: "PlacementGroup") -> Pairs:
         *_head(group),
         ("Summary", group.spec.summary),
         ("Rules", "\n".join(map(str, group.spec.rules))),
+        ("Whole", "all of its VMs are placed, or none" if group.spec.whole else ""),
     )
 
 

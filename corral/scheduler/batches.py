@@ -1,0 +1,133 @@
+"""Batches: many VMs that wait, placed together.
+
+In this room   place_all(): a decision for each
+Comes in       a fleet, Asks; whether it is all of them or none
+Goes out       Decisions in the order of the Asks; the fleet is left as it was
+Always true    no fewer find a node than one by one in the order in which they came: that order is tried too
+Next door      controllers/batching.py asks this for VMs that wait, and commits what comes of it
+Start here     place_all()
+
+Large ones first, as in vector bin packing by decreasing size: small ones find room in what is left, large ones do not.
+Which size counts is not known beforehand, so a few orders are tried, and the one that places most is taken.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import numpy as np
+
+from corral.model.hardware import CellPart
+from corral.model.ids import NodeId
+from corral.scheduler.cellparts import pick_cells, shares_of
+from corral.scheduler.claims import Claim
+from corral.scheduler.devices import key, pick
+from corral.scheduler.dimensions import CPU, MEMORY, Floats
+from corral.scheduler.fleet import Fleet
+from corral.scheduler.placement import Ask, Decision, place
+from corral.scheduler.wishes import need_of
+
+Order = Callable[
+    [Floats], Floats
+]  # (asks, dimensions) as shares of the fleet: the largest of the result comes first
+ORDERS: Final[tuple[Order, ...]] = (
+    lambda shares: shares.max(axis=1),  # by the dimension that it needs most of
+    lambda shares: shares.sum(axis=1),
+    lambda shares: shares[:, MEMORY],
+    lambda shares: shares[:, CPU],
+)
+
+
+def place_all(fleet: Fleet, asks: Sequence[Ask], *, whole: bool = False) -> tuple[Decision, ...]:
+    """A decision each, as if all were placed at once; of those that find no node only the first one's is explained.
+
+    whole   if one finds no node, none gets one
+    """
+    best: tuple[Decision, ...] = ()
+    chosen: Sequence[int] = range(len(asks))
+    for order in _orders(fleet, asks):
+        decisions = _try(fleet, asks, order)
+        if not best or _placed(decisions) > _placed(best):
+            best, chosen = decisions, order
+        if _placed(best) == len(asks):
+            return best
+    best = _try(fleet, asks, chosen, explain=True)
+    if whole and _placed(best) < len(asks):
+        return tuple(_none(decision, best) for decision in best)
+    return best
+
+
+def _placed(decisions: Sequence[Decision]) -> int:
+    return sum(decision.node is not None for decision in decisions)
+
+
+def _none(decision: Decision, all_: Sequence[Decision]) -> Decision:
+    """The refusal of one that would have had a node, were it not for another."""
+    if decision.node is None:
+        return decision
+    stuck = next(other for other in all_ if other.node is None)
+    return Decision(
+        node=None,
+        nodes=stuck.nodes,
+        tally=stuck.tally,
+        nearest=stuck.nearest,
+        lacks=stuck.lacks,
+        never=stuck.never,
+        changes=stuck.changes,
+    )
+
+
+def _orders(fleet: Fleet, asks: Sequence[Ask]) -> Iterator[Sequence[int]]:
+    needs = np.array([need_of(ask) for ask in asks])
+    for at, ask in enumerate(asks):
+        needs[at, CPU] = ask.cpus  # dedicated ones too
+    total = fleet.capacity[: fleet.size][fleet.present].sum(axis=0)
+    shares = needs / np.where(np.isfinite(total) & (total > 0), total, np.inf)
+    for size in ORDERS:
+        yield np.argsort(-size(shares), kind="stable").tolist()
+    yield range(len(asks))
+
+
+def _try(
+    fleet: Fleet, asks: Sequence[Ask], order: Sequence[int], *, explain: bool = False
+) -> tuple[Decision, ...]:
+    """Each on what those before it left; then everything is taken back."""
+    decisions: dict[int, Decision] = {}
+    before = {ask.vm: fleet.claims.get(ask.vm, ()) for ask in asks}
+    try:
+        for at in order:
+            decisions[at] = place(fleet, asks[at], explain=explain and at == 0)
+            if node := decisions[at].node:
+                fleet.claim(asks[at].vm, (*before[asks[at].vm], claim_for(fleet, asks[at], node)))
+    finally:
+        for vm, claims in before.items():
+            fleet.claim(vm, claims)
+    return tuple(decisions[at] for at in range(len(asks)))
+
+
+def claim_for(fleet: Fleet, ask: Ask, node: NodeId) -> Claim:
+    """What the VM holds once it is there, which devices aside."""
+    parts: tuple[CellPart, ...] = ()
+    if ask.dedicated:
+        parts = pick_cells(
+            fleet,
+            node,
+            cpus=ask.cpus,
+            memory_bytes=ask.memory_bytes,
+            hugepage_bytes=ask.hugepage_bytes,
+            devices=ask.devices,
+            exactly=ask.cells,
+        )
+    devices, _ = pick(fleet.inventories[node], fleet.held(node), ask.devices) if ask.devices else ((), "")
+    return Claim(
+        node,
+        0 if ask.dedicated else ask.cpus,
+        ask.memory_bytes,
+        ask.hugepage_bytes,
+        tuple(map(key, devices)),
+        iops=ask.iops,
+        mbit=ask.mbit,
+        watts=ask.watts,
+        gpu_milli=0 if devices else ask.gpu_milli,
+        cells=shares_of(parts),
+        ends_s=ask.ends_s,
+    )

@@ -1,0 +1,110 @@
+"""Two schedulers at once: claims never exceed capacity, whoever leads and whenever that changes."""
+
+import asyncio
+import random
+from collections import Counter
+from contextlib import suppress
+
+import msgspec
+import pytest
+
+from corral.clock import SystemClock
+from corral.controllers.desk import LeaderDesk
+from corral.controllers.placement import FleetKeeper, ask_of
+from corral.errors import Conflict
+from corral.model.ids import NodeId, VmId
+from corral.model.node import Inventory, Node, NodePhase, NodeSpec, NodeStatus
+from corral.model.units import GiB
+from corral.model.vm import VM, VMPhase, VMSpec
+from corral.scheduler.cpus import PlainCpus
+from corral.scheduler.placement import place
+from corral.store.interface import Deposed, Put
+from corral.store.memory import MemoryStore
+from corral.store.mirror import Mirror
+
+NODES, VMS, FIT, LEAD_S = 4, 40, 32, 0.004  # VMs of 2 GiB; nodes of 16
+
+
+def a_node(name: str, *, cordoned: bool = False) -> Node:
+    spec = NodeSpec(reserve_memory_bytes=0, cordoned=cordoned)
+    status = NodeStatus(phase=NodePhase.READY, inventory=Inventory(cpus=64, memory_bytes=16 * GiB))
+    return Node(id=f"node-{name}", name=name, spec=spec, status=status)
+
+
+class Scheduler:
+    """What places VMs on one server."""
+
+    def __init__(self, name: str, store: MemoryStore, seed: int) -> None:
+        self.name, self.store, self.dice = name, store, random.Random(f"{name}{seed}")
+        self.mirror = Mirror()
+        self.desk = LeaderDesk(store, self.mirror, SystemClock())
+        self.led, self.conflicts = 0, 0
+
+    async def run(self) -> None:
+        follow = asyncio.create_task(self.mirror.follow(self.store))
+        await self.mirror.wait_loaded()
+        self.keeper = FleetKeeper(self.mirror, PlainCpus())
+        while await self._unplaced_ones():
+            with suppress(Deposed):
+                lease = await self.store.lead("controllers", self.name, LEAD_S)
+                self.desk.fence, self.led = lease.fence, self.led + 1
+                await self.mirror.wait_for(await self.store.revision())
+                await asyncio.gather(*(self._place_some() for _ in range(3)))
+            await asyncio.sleep(self.dice.random() * 2 * LEAD_S)
+        follow.cancel()
+
+    async def _unplaced_ones(self) -> bool:
+        await self.mirror.wait_for(await self.store.revision())
+        placed = [vm for vm in self.mirror.list(VM) if vm.status.node]
+        return len(placed) < FIT
+
+    async def _place_some(self) -> None:
+        for vm in self.dice.sample(self.mirror.list(VM), VMS):
+            now = self.mirror.get(vm.id)
+            if not isinstance(now, VM) or now.status.node or VmId(vm.id) in self.keeper.fleet.claims:
+                continue
+            decision = place(self.keeper.fleet, ask_of(self.keeper, now))
+            if decision.node:
+                await self._take(now, decision.node)
+            await asyncio.sleep(self.dice.random() * 0.001)
+
+    async def _take(self, vm: VM, node: NodeId) -> None:
+        """As VmController does it: claimed while the commit is on the way."""
+        status = msgspec.structs.replace(vm.status, node=node, phase=VMPhase.PREPARING)
+        placed, there = vm.having(status=status), self.mirror.get(node)
+        assert there
+        self.keeper.fleet.see_vm(placed)
+        try:
+            await self.desk.commit([Put(placed)], {vm.id: vm.revision, node: there.revision})
+        except Conflict:
+            self.conflicts += 1
+            self.keeper.fleet.see_vm(vm)
+        except BaseException:
+            self.keeper.fleet.see_vm(vm)
+            raise
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_two_schedulers_never_give_more_than_there_is(seed: int) -> None:
+    """They take turns at leading, every few milliseconds, with commits on the way; nodes change meanwhile."""
+    store, dice = MemoryStore(SystemClock()), random.Random(seed)
+    await store.commit([Put(a_node(str(n))) for n in range(NODES)])
+    await store.commit(
+        [Put(VM(id=f"vm-{n}", name=f"v{n}", spec=VMSpec(cpus=1, memory_bytes=2 * GiB))) for n in range(VMS)]
+    )
+    both = [Scheduler(name, store, seed) for name in ("one", "other")]
+    running = [asyncio.create_task(s.run()) for s in both]
+    while not all(task.done() for task in running):
+        name = str(dice.randrange(NODES))
+        await store.commit(
+            [Put(a_node(name, cordoned=dice.random() < 0.3))]
+        )  # conflicts with who is about to use it
+        held = Counter(
+            vm.status.node for vm in (await store.load()).resources if isinstance(vm, VM) and vm.status.node
+        )
+        assert all(count * 2 * GiB <= 16 * GiB for count in held.values()), held
+        await asyncio.sleep(0.001)
+    await asyncio.gather(*running)
+    placed = [vm for vm in (await store.load()).resources if isinstance(vm, VM) and vm.status.node]
+    assert len(placed) == FIT, "what fits was placed, and no claim of a lost commit was left behind"
+    assert all(s.led for s in both), "both have led"
