@@ -26,6 +26,7 @@ from corral.model.units import format_size
 from corral.model.vm import VM, DomainState, VMPhase
 from corral.model.volume import Volume, VolumePhase
 
+NEVER_FITS = "placement.never_fits"  # code of scheduler.placement.NeverFits: to wait for room is no use
 PATIENCE_S = 20.0  # for a node that fails and tries again, before the operation is called failed
 
 
@@ -106,10 +107,17 @@ def _start(op: Operation, vm: VM) -> Verdict:
         return CANCELLED if op.spec.cancel else _superseded("it was asked to stop")
     report = vm.report
     if _is_up(vm) and report and report.boot >= op.spec.boot:
-        return DONE
+        return _started(op, vm)
     if vm.status.phase is VMPhase.STOPPED and report and report.boot >= op.spec.boot:
         return Verdict(state=OperationState.FAILED, step="start", error=vm.status.trouble)
     return _on_the_way(vm)
+
+
+def _started(op: Operation, vm: VM) -> Verdict:
+    """Whoever created it may want to know why it is where it is."""
+    if op.spec.verb is not Verb.CREATE or not vm.status.why_here:
+        return DONE
+    return msgspec.structs.replace(DONE, result={"node": vm.status.node or "", "why": vm.status.why_here})
 
 
 def _is_up(vm: VM) -> bool:
@@ -140,6 +148,8 @@ _STEPS = {  # phase: step, progress
 def _on_the_way(vm: VM) -> Verdict:
     step, progress = _STEPS.get(vm.status.phase, ("start", 0.5))
     trouble, report = vm.status.trouble, vm.report
+    if vm.status.phase is VMPhase.PENDING and trouble and trouble.code == NEVER_FITS:
+        return Verdict(state=OperationState.FAILED, step=step, error=trouble)
     failing = vm.status.phase is VMPhase.FAILED
     return Verdict(
         step=step,

@@ -208,6 +208,7 @@ class VmController(Seat):
             traces=tuple(sorted({*plan.status.traces, node})),
             stint=plan.status.stint + 1,
             platform=settle(self.keeper, vm, node),
+            why_here=why,
             trouble=None,
         )
         placed = vm.having(status=status)

@@ -265,6 +265,7 @@ class VMStatus(Struct, frozen=True, kw_only=True):
     traces: tuple[NodeId, ...] = ()  # nodes that may hold something of it, sorted
     reports: dict[str, VMReport] = {}  # by NodeId; what each of `traces` last said
     platform: Platform = Platform()  # pinned when it got its node
+    why_here: str = ""  # by which terms its node was chosen, and what came next
     migration: Migration | None = None
     last_migration: MigrationResult | None = None
     last_revert: RevertReport | None = None

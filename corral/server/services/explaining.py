@@ -74,7 +74,7 @@ def explain(mirror: Mirror, vm: VM) -> Explanation:
         vm=vm.ref,
         phase=vm.status.phase,
         node=_name(mirror, vm.status.node),
-        why_here=placed[-1].spec.message if placed else _bound(mirror, vm),
+        why_here=placed[-1].spec.message if placed else vm.status.why_here or _bound(mirror, vm),
         placed_at=placed[-1].created_at if placed else 0.0,
         elsewhere=_elsewhere(mirror, vm),
         waits_for=tuple(dict.fromkeys(_waits(mirror, vm, running))),

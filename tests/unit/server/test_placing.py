@@ -1,0 +1,135 @@
+"""Policies, groups and dedicated CPUs, from the request to the assignment; inventories that can't be."""
+
+import msgspec
+import pytest
+
+from corral.model.node import Inventory, Node, NumaCell, PoolOnNode
+from corral.model.operation import Operation, OperationState
+from corral.model.units import GiB, MiB
+from corral.model.vm import VM
+from corral.server.assignments import pinning_on
+from corral.server.sane import absurd, absurd_pool
+from corral.server.services.explaining import explain
+from tests.unit.server.rig import Rig, in_rig
+
+CELLS = tuple(
+    NumaCell(id=c, cpus=tuple(range(4 * c, 4 * c + 4)), memory_bytes=4 * GiB, hugepages={str(2 * MiB): 8})
+    for c in range(2)
+)
+GOOD = Inventory(cpus=8, memory_bytes=8 * GiB, cells=CELLS)
+
+
+def changed(**fields: object) -> Inventory:
+    return msgspec.structs.replace(GOOD, **fields)
+
+
+def a_cell(**fields: object) -> Inventory:
+    return changed(cells=(msgspec.structs.replace(CELLS[0], **fields),))
+
+
+ABSURD = [  # name, inventory, what is said of it
+    ("as it should be", GOOD, ""),
+    ("less than no CPUs", changed(cpus=-1), "cpus is negative: -1"),
+    ("not a number", changed(memory_bytes=float("nan")), "memory_bytes is nan"),
+    ("without end", changed(memory_bytes=float("inf")), "memory_bytes is inf"),
+    ("more than machines have", changed(cpus=10**9), "cpus is 1000000000, more than any machine has (8192)"),
+    ("a cell far away", a_cell(id=10**6), "cells[1000000].id is 1000000, more than any machine has (63)"),
+    ("a cell with a debt", a_cell(memory_bytes=-5), "cells[0].memory_bytes is negative: -5"),
+    ("pages of no size", a_cell(hugepages={"0": 5}), "cells[0].hugepages has pages of '0' bytes"),
+    ("less than no pages", a_cell(hugepages={"2097152": -3}), "cells[0].hugepages is negative: -3"),
+    ("a CPU twice", changed(cells=(CELLS[0], msgspec.structs.replace(CELLS[0], id=1))), "a CPU is in two NUMA cells"),
+    ("a cell twice", changed(cells=(CELLS[0], CELLS[0])), "two NUMA cells have the same id"),
+    ("more pages than memory", changed(memory_bytes=16 * MiB), "32 MiB in hugepages, of 16 MiB of memory"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("inventory", "why"), [pytest.param(*r[1:], id=r[0]) for r in ABSURD])
+def test_what_an_inventory_can_not_be(inventory: Inventory, why: str) -> None:
+    assert absurd(inventory) == why
+
+
+def test_a_pool_has_no_less_than_nothing() -> None:
+    assert absurd_pool(PoolOnNode(ready=True, free_bytes=-1)) == "free_bytes is negative: -1"
+    assert absurd_pool(PoolOnNode(ready=True, free_bytes=5)) == ""
+
+
+@in_rig
+async def test_an_inventory_that_can_not_be_is_not_taken_and_the_node_says_so(rig: Rig) -> None:
+    agent = await rig.node("n1")
+    before = rig.mirror.find(Node, "n1").status.inventory
+    await agent.report(inventory=msgspec.structs.replace(before, memory_bytes=-1))
+    node = rig.mirror.find(Node, "n1")
+    assert node.status.inventory == before
+    assert node.status.trouble and "memory_bytes is negative" in node.status.trouble.message
+    await agent.report(inventory=msgspec.structs.replace(before, kernel="7"))
+    assert rig.mirror.find(Node, "n1").status.trouble is None
+
+
+@in_rig
+async def test_the_policy_called_default_counts_for_vms_that_name_none(rig: Rig) -> None:
+    await rig.shared_pool()
+    for name in ("n1", "n2"):
+        await rig.node(name)
+    await rig.apply(kind="VM", name="one", running=False)
+    await rig.apply(kind="VM", name="two", running=False)
+    await rig.clock.sleep(1)
+    homes = {rig.mirror.find(VM, name).status.node for name in ("one", "two")}
+    assert len(homes) == 1, "the balance equation packs"
+    await rig.apply(kind="SchedulingPolicy", name="default", spec={"score": "spread"})
+    await rig.apply(kind="VM", name="three", running=False)
+    await rig.clock.sleep(1)
+    assert rig.mirror.find(VM, "three").status.node not in homes
+    why = explain(rig.mirror, rig.mirror.find(VM, "three"))
+    assert "spread" in why.why_here and "next n" in why.why_here
+    assert why.elsewhere.policy == "spread" and why.elsewhere.candidates[0].terms["cpu"] > 0
+    refused = await rig.apply(kind="VM", name="four", policy="nonsense")
+    assert refused.trouble and "policy" in refused.trouble.message
+
+
+@in_rig
+async def test_groups_keep_vms_apart_and_what_contradicts_itself_is_refused(rig: Rig) -> None:
+    await rig.shared_pool()
+    for name in ("n1", "n2"):
+        await rig.node(name)
+    await rig.apply(kind="PlacementGroup", name="apart", spec={"rules": [{"kind": "anti-affinity"}]})
+    for name in ("a", "b", "c"):
+        await rig.apply(kind="VM", name=name, running=False, groups=["apart"])
+        await rig.clock.sleep(1)
+    homes = [rig.mirror.find(VM, name).status.node for name in ("a", "b", "c")]
+    assert {homes[0], homes[1]} == {rig.mirror.find(Node, n).id for n in ("n1", "n2")} and homes[2] is None
+    trouble = rig.mirror.find(VM, "c").status.trouble
+    assert trouble and "group apart: a VM to be apart from is on it" in trouble.message
+    both = {"rules": [{"kind": "anti-affinity", "domain": "rack"}, {"kind": "affinity"}]}
+    refused = await rig.apply(kind="PlacementGroup", name="both", spec=both)
+    assert refused.trouble and refused.trouble.code == "group.contradictory"
+
+
+@in_rig
+async def test_what_never_fits_fails_at_once(rig: Rig) -> None:
+    await rig.shared_pool()
+    await rig.node("n1", memory=8)
+    applied = await rig.apply(kind="VM", name="huge", memory="1TiB")
+    await rig.clock.sleep(3)
+    operation = rig.mirror.find(Operation, applied.operations[0])
+    assert operation.status.state is OperationState.FAILED and operation.status.error
+    assert operation.status.error.code == "placement.never_fits"
+    assert "it asks for 1 TiB of memory; the largest node has" in operation.status.error.message
+
+
+@in_rig
+async def test_dedicated_cpus_reach_the_domain_and_others_stay_off_them(rig: Rig) -> None:
+    await rig.shared_pool()
+    agent = await rig.node("n1")
+    await agent.report(inventory=GOOD)
+    await rig.apply(kind="Node", name="n1", dedicated_cpus="2-3,6-7")
+    await rig.apply(kind="VM", name="db", cpus=2, memory="1GiB", running=False, hardware={"dedicated": True})
+    await rig.apply(kind="VM", name="web", cpus=2, memory="1GiB", running=False)
+    await rig.clock.sleep(1)
+    db, web, node = (rig.mirror.find(kind, name) for kind, name in ((VM, "db"), (VM, "web"), (Node, "n1")))
+    pinned = pinning_on(rig.mirror, db, node.id)  # type: ignore[arg-type]
+    assert pinned and (pinned.vcpus, pinned.cells, pinned.emulator) == (("2", "3"), "0", "0-1")
+    others = pinning_on(rig.mirror, web, node.id)  # type: ignore[arg-type]
+    assert others and others.vcpus == ("0-1,4-5",)
+    await rig.apply(kind="VM", name="db2", cpus=3, memory="1GiB", running=False, hardware={"dedicated": True})
+    await rig.clock.sleep(1)
+    assert rig.mirror.find(VM, "db2").status.trouble
