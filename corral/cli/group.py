@@ -1,21 +1,22 @@
 """Group: VMs that are to be together or apart."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from corral.cli.parts.following import finish
+from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
-    FilterOption,
-    LabelFilter,
+    How,
     LabelsOption,
     Output,
     OutputOption,
-    SortOption,
     YesOption,
     labels_of,
+    listing,
     names_of,
     sure,
 )
@@ -49,10 +50,9 @@ WholeOption = Annotated[
 
 
 @commands.command("list")
+@grouped(query=listing)
 def list_groups(
-    label: LabelFilter = None,
-    filter: FilterOption = "",
-    sort: SortOption = "name",
+    query: Mapping[str, Any] = GIVEN,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List placement groups.
@@ -62,7 +62,7 @@ def list_groups(
     from corral.cli.parts.columns import group_columns
 
     with connect() as client:
-        found = client.groups.list(sort=sort, label=label or [], filter=filter)
+        found = client.groups.list(**query)
         empty = "No placement group yet. `corral group create` makes one."
         show_list(found, group_columns(), output, empty=empty)
 
@@ -98,7 +98,7 @@ def create(
     with connect() as client:
         groups = client.groups.having(dry_run=dry_run)
         operation = groups.create(name=name, labels=labels_of(label), spec=spec)
-        finish(client, [operation], output, wait=False, dry_run=dry_run)
+        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
 
 
 @commands.command("set")
@@ -125,7 +125,7 @@ def set_(
     with connect() as client:
         groups = client.groups.having(dry_run=dry_run)
         operation = groups.edit(group, lambda now: {"spec": {**msgspec.to_builtins(now.spec), **spec}})
-        finish(client, [operation], output, wait=False, dry_run=dry_run)
+        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
 
 
 @commands.command()
@@ -142,7 +142,7 @@ def delete(
     sure(f"Delete group {group}?", yes or dry_run)
     with connect() as client:
         operation = client.groups.having(dry_run=dry_run).delete(group)
-        finish(client, [operation], output, wait=False, dry_run=dry_run)
+        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
 
 
 def rule_of(text: str) -> dict[str, Any]:

@@ -1,21 +1,22 @@
 """Policy: how nodes are chosen for VMs."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from corral.cli.parts.following import finish
+from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
-    FilterOption,
-    LabelFilter,
+    How,
     LabelsOption,
     Output,
     OutputOption,
-    SortOption,
     YesOption,
     labels_of,
+    listing,
     names_of,
     sure,
 )
@@ -46,10 +47,9 @@ WeightOption = Annotated[
 
 
 @commands.command("list")
+@grouped(query=listing)
 def list_policies(
-    label: LabelFilter = None,
-    filter: FilterOption = "",
-    sort: SortOption = "name",
+    query: Mapping[str, Any] = GIVEN,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List policies, and those that are built in.
@@ -59,8 +59,8 @@ def list_policies(
     from corral.cli.parts.columns import policy_columns
 
     with connect() as client:
-        found = client.policies.list(sort=sort, label=label or [], filter=filter)
-        shown = found if label or filter else [*_built_in(), *found]
+        found = client.policies.list(**query)
+        shown = found if query["label"] or query["filter"] else [*_built_in(), *found]
         show_list(shown, policy_columns(), output, empty="No such policy.")
 
 
@@ -106,7 +106,7 @@ def create(
     with connect() as client:
         policies = client.policies.having(dry_run=dry_run)
         operation = policies.create(name=name, labels=labels_of(label), spec=spec)
-        finish(client, [operation], output, wait=False, dry_run=dry_run)
+        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
 
 
 @commands.command("set")
@@ -131,7 +131,7 @@ def set_(
     with connect() as client:
         policies = client.policies.having(dry_run=dry_run)
         operation = policies.edit(policy, lambda now: {"spec": _merged(msgspec.to_builtins(now.spec), spec)})
-        finish(client, [operation], output, wait=False, dry_run=dry_run)
+        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
 
 
 @commands.command()
@@ -148,7 +148,7 @@ def delete(
     sure(f"Delete policy {policy}?", yes or dry_run)
     with connect() as client:
         operation = client.policies.having(dry_run=dry_run).delete(policy)
-        finish(client, [operation], output, wait=False, dry_run=dry_run)
+        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
