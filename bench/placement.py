@@ -200,7 +200,7 @@ def decisions(count: int, turns: int) -> dict[str, float]:
         "p99_us": float(np.percentile(us, 99)),
         "max_us": float(us.max()),
     }
-    node_bytes = fleet.columns.columns_bytes / len(fleet.columns.state)
+    node_bytes = fleet.columns.columns_bytes / fleet.columns.rows
     print(
         f"{count:7,} nodes, {len(live):,} VMs: {result['per_s']:,.0f} decisions/s ({turns / cpu:,.0f} a second of CPU), one takes {result['p50_us']:.1f} us "
         f"(p99 {result['p99_us']:.0f}, most {result['max_us']:.0f}); {refused} refused; {node_bytes:.0f} bytes a node in arrays, "

@@ -67,7 +67,6 @@ def _none(decision: Decision, all_: Sequence[Decision]) -> Decision:
     stuck = next(other for other in all_ if other.node is None)
     return Decision(
         node=None,
-        nodes=stuck.nodes,
         tally=stuck.tally,
         nearest=stuck.nearest,
         lacks=stuck.lacks,

@@ -83,17 +83,19 @@ def _split(amount: int, count: int) -> list[int]:
     return [amount // count + (n < amount % count) for n in range(count)]
 
 
-def _whole_cores_first(cell: NumaCell, free: AbstractSet[int], count: int) -> list[int]:
+def _whole_cores_first(cell: NumaCell, free: frozenset[int], count: int) -> list[int]:
     """So many free CPUs, threads of a core side by side; a core that is in use already only for an odd one, or at need."""
-    cores = [sorted(core) for core in (cell.cores or tuple((cpu,) for cpu in cell.cpus))]
-    whole = [core for core in cores if all(cpu in free for cpu in core)]
-    broken = [cpu for core in cores if core not in whole for cpu in core if cpu in free]
+    cores = cell.cores or tuple((cpu,) for cpu in cell.cpus)
     chosen: list[int] = []
-    for core in whole:
-        if len(chosen) + len(core) <= count:
+    for core in cores:
+        if len(chosen) + len(core) <= count and free.issuperset(core):
             chosen += core
-    left = [*broken, *(cpu for core in whole if core[0] not in chosen for cpu in core)]
-    return (chosen + left)[:count]
+    if len(chosen) == count:
+        return chosen
+    left = [core for core in cores if core[0] not in chosen]
+    broken = [cpu for core in left if not free.issuperset(core) for cpu in core if cpu in free]
+    whole = [cpu for core in left if free.issuperset(core) for cpu in core]
+    return (chosen + broken + whole)[:count]
 
 
 def shares_of(parts: Iterable[CellPart]) -> tuple[CellShare, ...]:

@@ -8,7 +8,7 @@ Always true    rows never move and are never given to another node. Whoever chan
 Next door      dimensions.py names the columns
 Start here     Columns
 
-Memory: 305 bytes a node with two NUMA cells, kinds aside (columns_bytes() counts them).
+Memory: 330 bytes a node with two NUMA cells, kinds aside (columns_bytes() counts them).
 """
 
 from typing import Final, NamedTuple
@@ -24,22 +24,28 @@ OPEN: Final = 2
 LOG: Final = 1 << 14  # rows remembered; whoever is further behind looks at all rows
 
 
-class Nodes(NamedTuple):
-    """The arrays as a kernel takes them. Shapes: n rows, c cells, p pools."""
+STATE: Final = 0  # ABSENT, CLOSED, OPEN
+KIND: Final = 1  # number of its set of traits
+PLACE: Final = 2  # number of its set of networks
+SITE: Final = 3  # number of its set of labels
+VMS: Final = 4  # claims on it
+MARKS: Final = 5
+BONUS: Final = 0  # added to scores, times Weights.bonus: what somebody knows beyond the arrays
+IDLE_WATTS: Final = 1  # that it draws more when it has its first VM
+WATTS_PER_CPU: Final = 2  # and for each vCPU
+EXTRAS: Final = 3
 
-    state: NDArray[np.uint8]  # (n,)
-    kind: NDArray[np.int32]  # (n,) number of its set of traits
-    place: NDArray[np.int32]  # (n,) number of its set of networks
-    site: NDArray[np.int32]  # (n,) number of its set of labels
+
+class Nodes(NamedTuple):
+    """The arrays as a kernel takes them: few, since each costs 0.2 us to hand over. Shapes: n rows, c cells, p pools."""
+
+    marks: NDArray[np.int32]  # (n, 5): STATE …
+    extras: Floats  # (n, 3): BONUS …
     capacity: Floats  # (n, DIMENSIONS)
     claimed: Floats  # (n, DIMENSIONS)
     cells_capacity: Floats  # (n, c, CELL_DIMENSIONS)
     cells_claimed: Floats  # (n, c, CELL_DIMENSIONS)
     pools: Floats  # (p, n) bytes free; -1: not there, or not ready
-    vms: NDArray[np.int32]  # (n,) claims on it
-    bonus: Floats  # (n,) added to scores, times Weights.bonus: what somebody knows beyond the arrays
-    idle_watts: Floats  # (n,) that it draws more when it has its first VM
-    watts_per_cpu: Floats  # (n,) and for each vCPU
 
 
 BESIDE: Final = ("ends_s", "since_s", "settled")  # columns that no kernel reads; bonus is made of such
@@ -50,14 +56,11 @@ class Columns:
 
     def __init__(self, rows: int = 8, cells: int = 1) -> None:
         self.size = 0  # rows in use
-        self.state = np.zeros(rows, dtype=np.uint8)
-        self.kind, self.place, self.site = (np.zeros(rows, dtype=np.int32) for _ in range(3))
+        self.marks, self.extras = np.zeros((rows, MARKS), dtype=np.int32), np.zeros((rows, EXTRAS))
         self.capacity, self.claimed = np.zeros((rows, DIMENSIONS)), np.zeros((rows, DIMENSIONS))
         self.cells_capacity = np.zeros((rows, cells, CELL_DIMENSIONS))
         self.cells_claimed = np.zeros((rows, cells, CELL_DIMENSIONS))
         self.pools = np.full((0, rows), -1.0)
-        self.vms = np.zeros(rows, dtype=np.int32)
-        self.bonus, self.idle_watts, self.watts_per_cpu = (np.zeros(rows) for _ in range(3))
         self.ends_s = np.zeros(rows)  # when its last VM is expected to end; same clock as Ask.ends_s
         self.since_s = np.zeros(rows)  # when its first VM came; whoever knows the time writes it
         self.settled = np.zeros(rows)  # vCPUs of VMs that have been there for long; likewise
@@ -72,6 +75,24 @@ class Columns:
         if self._nodes is None:
             self._nodes = Nodes(*(getattr(self, name) for name in Nodes._fields))
         return self._nodes
+
+    @property
+    def rows(self) -> int:
+        """There is room for so many before the arrays are replaced."""
+        return len(self.marks)
+
+    @property
+    def state(self) -> NDArray[np.int32]:
+        return self.marks[:, STATE]
+
+    @property
+    def vms(self) -> NDArray[np.int32]:
+        """Claims on each row."""
+        return self.marks[:, VMS]
+
+    @property
+    def bonus(self) -> Floats:
+        return self.extras[:, BONUS]
 
     @property
     def present(self) -> Bools:
@@ -99,7 +120,7 @@ class Columns:
         self.changes += 1
 
     def add_row(self) -> int:
-        if self.size == len(self.state):
+        if self.size == self.rows:
             self._replace(rows=2 * self.size)
         self.size += 1
         self.touch(self.size - 1)

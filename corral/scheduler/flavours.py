@@ -8,9 +8,13 @@ Next door      kernels.py is compiled; it is loaded when a fleet has MANY nodes 
 Start here     Flavours.search()
 """
 
+import os
+import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from hashlib import blake2b
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -23,7 +27,6 @@ from corral.scheduler.wishes import (
     ABSENT,
     CODES,
     FITS,
-    NO_BONUS,
     NOWHERE,
     Codes,
     Reasons,
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from corral.scheduler.fleet import Fleet
     from corral.scheduler.placement import Ask
 
+SOURCES: Final = ("kernels", "judging", "wishes", "columns", "dimensions")
 MANY: Final = 256  # nodes from which on the kernels are worth their 60 MB of memory
 TREES_BYTES: Final = 64 << 20
 LEAF_BYTES: Final = 8 + 4 + 1  # points, tree, code
@@ -50,11 +54,25 @@ def warm() -> ModuleType:
     """Load the kernels now. Takes half a second, and some more when they have never been compiled on this machine."""
     global _kernels
     if _kernels is None:
+        _keep_compiled()
         from corral.scheduler import kernels, warming
 
         warming.compile_all(kernels)
         _kernels = kernels
     return _kernels
+
+
+def _keep_compiled() -> None:
+    """Where Numba keeps what it compiled: by the content of all sources that go into it, which it does not look at."""
+    here = Path(__file__).parent
+    content = b"".join((here / f"{name}.py").read_bytes() for name in SOURCES)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "corral" / f"kernels-{blake2b(content, digest_size=8).hexdigest()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="corral-kernels-"))  # compiled anew with each start
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
 
 
 def warm_aside() -> None:
@@ -99,7 +117,7 @@ class Flavour:
         columns = fleet.columns
         behind = columns.changes - self.seen
         leaves = 2 if columns.size <= 2 else 1 << (columns.size - 1).bit_length()
-        if self.points is None or len(self.points) != leaves or behind > min(LOG, max(64, columns.size // 8)):
+        if self.points is None or len(self.points) != leaves or behind > min(LOG, max(64, columns.size // 2)):
             if self.points is None or len(self.points) != leaves:
                 self.points, self.tree = np.empty(leaves), np.zeros(leaves, dtype=np.int32)
                 self.codes = np.full(leaves, ABSENT, dtype=np.uint8)
@@ -129,6 +147,11 @@ class Flavour:
         return (row, score) if score > -np.inf else (-1, score)
 
 
+Specials = Callable[
+    [Reasons], tuple[Codes, "Floats"]
+]  # Wish.special and Wish.bonus, with words for the codes
+
+
 class Flavours:
     """The searches of one fleet."""
 
@@ -137,19 +160,17 @@ class Flavours:
         self.known: OrderedDict[Hashable, Flavour] = OrderedDict()  # the one used last is last
         self.trees: OrderedDict[Hashable, Flavour] = OrderedDict()
 
-    def search(
-        self, ask: "Ask", special: Codes = NOWHERE, bonus: "Floats" = NO_BONUS, reasons: Reasons | None = None
-    ) -> Outcome:
-        """The best row for the ask. `special` and `bonus` say what is special about rows; then nothing is remembered."""
+    def search(self, ask: "Ask", specials: "Specials | None" = None) -> Outcome:
+        """The best row for the ask. Of an ask with something special about rows, the outcome is not remembered."""
         fleet = self.fleet
         if _kernels is None and fleet.size >= MANY:
             warm_aside()
-        if len(special) or len(bonus) or reasons:
-            reasons = reasons or Reasons()
-            wish = wish_of(fleet, ask, reasons)._replace(special=special, bonus=bonus)
-            return _search_all(fleet, wish, reasons)
         key = ask.flavour
         flavour = self._flavour(key, ask)
+        if specials:
+            reasons = Reasons(flavour.reasons)
+            special, bonus = specials(reasons)
+            return _search_all(fleet, flavour.wish._replace(special=special, bonus=bonus), reasons)
         if _kernels is None or flavour.uses < 2:
             return _search_all(fleet, flavour.wish, flavour.reasons)
         row, score = flavour.best(fleet, _kernels)

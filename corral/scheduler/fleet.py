@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from corral.model.hardware import GuestCpu
 from corral.model.ids import NodeId, VmId
@@ -20,7 +21,19 @@ from corral.model.units import members
 from corral.model.vm import VM
 from corral.scheduler.claims import Claim as Claim
 from corral.scheduler.claims import claims_of
-from corral.scheduler.columns import ABSENT, CLOSED, OPEN, Columns
+from corral.scheduler.columns import (
+    ABSENT,
+    CLOSED,
+    IDLE_WATTS,
+    KIND,
+    OPEN,
+    PLACE,
+    SITE,
+    STATE,
+    VMS,
+    WATTS_PER_CPU,
+    Columns,
+)
 from corral.scheduler.devices import gpus_of, pci_id
 from corral.scheduler.dimensions import CELL_CPU as CELL_CPU
 from corral.scheduler.dimensions import (
@@ -72,6 +85,7 @@ class Fleet:
         self.inventories: dict[NodeId, Inventory] = {}
         self.hardware, self.networks, self.sites = Kinds(), Kinds(), Kinds()
         self.pools: dict[str, int] = {}  # row of columns.pools by id
+        self.site_domains: dict[str, NDArray[np.int64]] = {}  # see rules.domains()
         self.racks: dict[NodeId, str] = {}
         self.devices_held: dict[NodeId, dict[str, int]] = {}  # VMs by device
         self.cpus_held: dict[NodeId, dict[int, int]] = {}  # VMs by CPU that is dedicated to one
@@ -106,14 +120,16 @@ class Fleet:
         self._see_capacity(row, node)
         words = (f"{key}={value}" for key, value in node.labels.items())
         self.racks[id] = node.spec.rack
-        columns.site[row] = self.sites.number((*words, f"rack:{node.spec.rack}"))
-        columns.place[row] = self.networks.number(n for n, on in node.status.networks.items() if on.ready)
+        columns.marks[row, SITE] = self.sites.number((*words, f"rack:{node.spec.rack}"))
+        columns.marks[row, PLACE] = self.networks.number(
+            n for n, on in node.status.networks.items() if on.ready
+        )
         for pool in node.status.pools:
             self._pool(pool)
         for pool, at in self.pools.items():
             seen = node.status.pools.get(pool)
             columns.pools[at, row] = seen.free_bytes if seen and seen.ready else -1
-        columns.state[row] = OPEN if node.takes_vms else CLOSED
+        columns.marks[row, STATE] = OPEN if node.takes_vms else CLOSED
         columns.touch(row)
 
     def _see_capacity(self, row: int, node: Node) -> None:
@@ -140,9 +156,9 @@ class Fleet:
             (POWER, max(0, spec.power_watts - spec.idle_watts), 1.0),
         ):
             capacity[dimension] = limit * ratio if limit else np.inf
-        self.columns.idle_watts[row] = spec.idle_watts
+        self.columns.extras[row, IDLE_WATTS] = spec.idle_watts
         known = spec.power_watts and inventory.cpus
-        self.columns.watts_per_cpu[row] = capacity[POWER] / inventory.cpus if known else 0.0
+        self.columns.extras[row, WATTS_PER_CPU] = capacity[POWER] / inventory.cpus if known else 0.0
 
     def _see_hardware(self, row: int, node: Node) -> None:
         id, inventory = NodeId(node.id), node.status.inventory
@@ -153,7 +169,7 @@ class Fleet:
         self.inventories[id], self.gpus[id] = inventory, gpus_of(inventory)
         self._count_gpus(row, id, 1)
         self.gpu_ids |= {name for gpu in inventory.gpus for name in (gpu.address, pci_id(gpu))}
-        self.columns.kind[row] = self.hardware.number(traits_of(inventory))
+        self.columns.marks[row, KIND] = self.hardware.number(traits_of(inventory))
         if cpu := inventory.offers.cpu:
             self.cpus[cpu_name(cpu)] = cpu
         self.columns.have_cells(max((cell.id + 1 for cell in inventory.cells), default=0))
@@ -189,14 +205,14 @@ class Fleet:
     def having(self, traits: frozenset[str]) -> Bools:
         """Whether each node has any of these. (nodes,)"""
         kinds = np.array([bool(kind & traits) for kind in self.hardware.sets], dtype=bool)
-        return kinds[self.columns.kind[: self.size]] if len(kinds) else np.zeros(self.size, dtype=bool)
+        return kinds[self.columns.marks[: self.size, KIND]] if len(kinds) else np.zeros(self.size, dtype=bool)
 
     def traits(self, node: NodeId) -> Traits:
-        return self.hardware.sets[int(self.columns.kind[self.row[node]])]
+        return self.hardware.sets[int(self.columns.marks[self.row[node], KIND])]
 
     def all_traits(self) -> list[Traits]:
         """Of the nodes that are there, each set once."""
-        kinds = np.unique(self.columns.kind[: self.size][self.present]).tolist()
+        kinds = np.unique(self.columns.marks[: self.size, KIND][self.present]).tolist()
         return [self.hardware.sets[kind] for kind in kinds]
 
     def held(self, node: NodeId) -> frozenset[str]:
@@ -205,13 +221,12 @@ class Fleet:
 
     def dedicated_free(self, node: NodeId) -> frozenset[int]:
         """CPUs that can be given to one vCPU alone, and are not yet."""
-        held = self.cpus_held.get(node, {})
-        return frozenset(cpu for cpu in self.dedicated.get(node, ()) if held.get(cpu, 0) <= 0)
+        return self.dedicated.get(node, frozenset()) - self.cpus_held.get(node, {}).keys()
 
     def forget_node(self, node: NodeId) -> None:
         """The node was removed; claims on it are kept in case it comes back under this id."""
         if node in self.row:
-            self.columns.state[self.row[node]] = ABSENT
+            self.columns.marks[self.row[node], STATE] = ABSENT
             self.columns.touch(self.row[node])
 
     def see_vm(self, vm: VM) -> None:
@@ -251,10 +266,10 @@ class Fleet:
             claimed[NETWORK] += sign * claim.mbit
         if claim.watts:
             claimed[POWER] += sign * claim.watts
-        columns.vms[row] += sign
+        columns.marks[row, VMS] += sign
         if claim.ends_s and sign > 0:
             columns.ends_s[row] = max(columns.ends_s[row], claim.ends_s)
-        if columns.vms[row] == 0:
+        if columns.marks[row, VMS] == 0:
             columns.ends_s[row] = columns.since_s[row] = columns.settled[row] = 0.0
         for device in claim.devices:
             held = self.devices_held.setdefault(claim.node, {})
@@ -282,6 +297,8 @@ class Fleet:
             cell[CELL_PAGES.get(claim.hugepage_bytes, CELL_MEMORY)] += sign * share.memory_bytes
             for cpu in share.cpus:
                 held[cpu] = held.get(cpu, 0) + sign
+                if not held[cpu]:
+                    del held[cpu]
 
     def _row(self, node: NodeId) -> int:
         row = self.row.get(node)

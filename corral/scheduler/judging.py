@@ -32,7 +32,18 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from corral.scheduler.columns import ABSENT as NO_NODE
-from corral.scheduler.columns import OPEN, Nodes
+from corral.scheduler.columns import (
+    BONUS,
+    IDLE_WATTS,
+    KIND,
+    OPEN,
+    PLACE,
+    SITE,
+    STATE,
+    VMS,
+    WATTS_PER_CPU,
+    Nodes,
+)
 from corral.scheduler.dimensions import (
     CELL_CPU,
     CPU,
@@ -90,16 +101,16 @@ def judge(nodes: Nodes, wish: Wish, size: int) -> tuple[Codes, Floats]:
         still = (codes == FITS) & where
         codes[still] = code if isinstance(code, int) else code[still]
 
-    out(nodes.state[:size] == NO_NODE, ABSENT)
-    out(nodes.state[:size] != OPEN, NOT_READY)
+    out(nodes.marks[:size, STATE] == NO_NODE, ABSENT)
+    out(nodes.marks[:size, STATE] != OPEN, NOT_READY)
     if len(wish.special):
         out(wish.special[:size] != FITS, wish.special[:size])
-    for number, table in (
-        (nodes.kind, wish.kind_code),
-        (nodes.place, wish.place_code),
-        (nodes.site, wish.site_code),
+    for mark, table in (
+        (KIND, wish.kind_code),
+        (PLACE, wish.place_code),
+        (SITE, wish.site_code),
     ):
-        by_row = table[number[:size]] if len(table) else np.zeros(size, dtype=np.uint8)
+        by_row = table[nodes.marks[:size, mark]] if len(table) else np.zeros(size, dtype=np.uint8)
         out(by_row != FITS, by_row)
     for place, (pool, need) in enumerate(zip(wish.pools, wish.pool_need, strict=True)):
         free = nodes.pools[pool, :size] if pool >= 0 else np.full(size, -1.0)
@@ -131,7 +142,7 @@ def terms(nodes: Nodes, wish: Wish, size: int) -> Terms:
     if wish.cells_least:
         given = nodes.cells_claimed[:size, :, CELL_CPU].sum(axis=1) + wish.cell_total[CELL_CPU]
         cpu = _share(given, nodes.cells_capacity[:size, :, CELL_CPU].sum(axis=1))
-    idle = np.where(nodes.vms[:size] == 0, nodes.idle_watts[:size], 0.0)
+    idle = np.where(nodes.marks[:size, VMS] == 0, nodes.extras[:size, IDLE_WATTS], 0.0)
     return Terms(
         cpu=cpu,
         memory=memory,
@@ -139,7 +150,7 @@ def terms(nodes: Nodes, wish: Wish, size: int) -> Terms:
         io=np.maximum(share(IO), share(NETWORK)),
         power=share(POWER),
         stranding=_stranding(nodes, wish, size),
-        watts=idle + wish.cpus * nodes.watts_per_cpu[:size],
+        watts=idle + wish.cpus * nodes.extras[:size, WATTS_PER_CPU],
         cells=_cells(nodes, wish, size),
     )
 
@@ -193,7 +204,7 @@ def score(nodes: Nodes, wish: Wish, found: Terms, size: int) -> Floats:
         else:
             points = SUM_WEIGHT * largest - found.watts / 1000.0
     if wish.score in (BALANCE, PACK):
-        points = points + weights[5] * found.stranding + weights[6] * nodes.bonus[:size]
+        points = points + weights[5] * found.stranding + weights[6] * nodes.extras[:size, BONUS]
     points = points - SPLIT_COST * np.maximum(found.cells - 1.0, 0.0)
     result: Floats = points + wish.bonus[:size] if len(wish.bonus) else points
     return result

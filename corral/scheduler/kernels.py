@@ -16,7 +16,18 @@ import numpy as np
 from numba import njit
 
 from corral.scheduler.columns import ABSENT as NO_NODE
-from corral.scheduler.columns import LOG, OPEN
+from corral.scheduler.columns import (
+    BONUS,
+    IDLE_WATTS,
+    KIND,
+    LOG,
+    OPEN,
+    PLACE,
+    SITE,
+    STATE,
+    VMS,
+    WATTS_PER_CPU,
+)
 from corral.scheduler.dimensions import (
     CELL_CPU,
     CELL_DIMENSIONS,
@@ -33,6 +44,7 @@ from corral.scheduler.judging import SPLIT_COST, SUM_WEIGHT
 from corral.scheduler.wishes import (
     ABSENT,
     BALANCE,
+    CPUS,
     FITS,
     FULL_POOL,
     LACKS,
@@ -41,6 +53,8 @@ from corral.scheduler.wishes import (
     NOT_READY,
     PACK,
     SPREAD,
+    TOTAL,
+    WEIGHTS,
 )
 
 
@@ -55,12 +69,11 @@ def _judge(nodes, wish, log, since, until, codes, points):
 
     One body, its arrays in variables: a call for each row, or a look into a tuple, would cost more than the judgement.
     """
-    state, kind, place, site = nodes.state, nodes.kind, nodes.place, nodes.site
-    capacity, claimed, pools, vms = nodes.capacity, nodes.claimed, nodes.pools, nodes.vms
+    marks, extras = nodes.marks, nodes.extras
+    capacity, claimed, pools = nodes.capacity, nodes.claimed, nodes.pools
     cells_capacity, cells_claimed = nodes.cells_capacity, nodes.cells_claimed
-    node_bonus = nodes.bonus
-    idle_watts, watts_per_cpu = nodes.idle_watts, nodes.watts_per_cpu
-    need, cell_total, weights = wish.need, wish.cell_total, wish.weights
+    need, cell_total = wish.numbers[:TOTAL], wish.numbers[TOTAL:WEIGHTS]
+    weights, cpus = wish.numbers[WEIGHTS:CPUS], wish.numbers[CPUS]
     kind_code, place_code, site_code = wish.kind_code, wish.place_code, wish.site_code
     special, bonus, wanted_pools, pool_need = wish.special, wish.bonus, wish.pools, wish.pool_need
     cells_there = cells_capacity.shape[1]
@@ -71,18 +84,18 @@ def _judge(nodes, wish, log, since, until, codes, points):
         row = log[at % LOG] if logged else at
         points[at - since] = -np.inf
         code = FITS
-        if state[row] == NO_NODE:
+        if marks[row, STATE] == NO_NODE:
             code = ABSENT
-        elif state[row] != OPEN:
+        elif marks[row, STATE] != OPEN:
             code = NOT_READY
         elif len(special) and special[row] != FITS:
             code = special[row]
-        elif len(kind_code) and kind_code[kind[row]] != FITS:
-            code = kind_code[kind[row]]
-        elif len(place_code) and place_code[place[row]] != FITS:
-            code = place_code[place[row]]
-        elif len(site_code) and site_code[site[row]] != FITS:
-            code = site_code[site[row]]
+        elif len(kind_code) and kind_code[marks[row, KIND]] != FITS:
+            code = kind_code[marks[row, KIND]]
+        elif len(place_code) and place_code[marks[row, PLACE]] != FITS:
+            code = place_code[marks[row, PLACE]]
+        elif len(site_code) and site_code[marks[row, SITE]] != FITS:
+            code = site_code[marks[row, SITE]]
         else:
             for number in range(len(wanted_pools)):
                 pool = wanted_pools[number]
@@ -152,8 +165,8 @@ def _judge(nodes, wish, log, since, until, codes, points):
             elif wish.score == SPREAD:
                 score = (1.0 - largest) - SUM_WEIGHT * (cpu + memory)
             else:
-                idle = idle_watts[row] if vms[row] == 0 else 0.0
-                score = SUM_WEIGHT * largest - (idle + wish.cpus * watts_per_cpu[row]) / 1000.0
+                idle = extras[row, IDLE_WATTS] if marks[row, VMS] == 0 else 0.0
+                score = SUM_WEIGHT * largest - (idle + cpus * extras[row, WATTS_PER_CPU]) / 1000.0
         if wish.score == BALANCE or wish.score == PACK:
             before = _share(claimed[row, CPU], capacity[row, CPU]) - _share(
                 claimed[row, MEMORY], capacity[row, MEMORY]
@@ -161,7 +174,7 @@ def _judge(nodes, wish, log, since, until, codes, points):
             after = _share(claimed[row, CPU] + need[CPU], capacity[row, CPU]) - _share(
                 claimed[row, MEMORY] + need[MEMORY], capacity[row, MEMORY]
             )
-            score = score + weights[5] * (abs(before) - abs(after)) + weights[6] * node_bonus[row]
+            score = score + weights[5] * (abs(before) - abs(after)) + weights[6] * extras[row, BONUS]
         score = score - SPLIT_COST * max(cells - 1.0, 0.0)
         points[at - since] = score + bonus[row] if len(bonus) else score
 

@@ -10,6 +10,7 @@ Start here     place()
 """
 
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 
 import numpy as np
 from msgspec import Struct
@@ -19,7 +20,7 @@ from corral.model.hardware import HostDevice, Pinning
 from corral.model.ids import NodeId, VmId
 from corral.model.policy import SchedulingPolicySpec, Spare
 from corral.model.resource import Trouble
-from corral.scheduler.dimensions import Bools
+from corral.scheduler.dimensions import Bools, Floats
 from corral.scheduler.flavours import Flavours, Outcome
 from corral.scheduler.fleet import Fleet
 from corral.scheduler.refusals import Refusal, refusal
@@ -27,7 +28,7 @@ from corral.scheduler.rules import Rule
 from corral.scheduler.spares import REASON, absorbs
 from corral.scheduler.special import is_special, specials
 from corral.scheduler.traits import Need
-from corral.scheduler.wishes import ABSENT, FITS, NOT_READY, TEXTS, Reasons, need_of, spec_of
+from corral.scheduler.wishes import ABSENT, FITS, NOT_READY, SPECIALS, TEXTS, Codes, Reasons, need_of, spec_of
 
 SPARES_TRIED = 8  # nodes that are looked at, best first, for one after which a loss could be absorbed
 
@@ -105,13 +106,17 @@ class Decision(Struct, frozen=True, kw_only=True):
     """Where, and why not elsewhere."""
 
     node: NodeId | None
-    nodes: int  # that were looked at
     tally: Tally
     score: float = 0.0  # of the chosen node, see the policy
     nearest: NodeId | None = None  # when none fits: what lacks least
     lacks: str = ""  # and what that is, in words
     never: str = ""  # why it can't fit even where nothing else is
     changes: tuple[str, ...] = ()  # each of which would make it fit; the smallest first
+
+    @property
+    def nodes(self) -> int:
+        """Nodes that were looked at."""
+        return int(self.tally.counts[:ABSENT].sum())
 
     @property
     def out(self) -> Mapping[str, int]:
@@ -140,14 +145,12 @@ def place(fleet: Fleet, ask: Ask, *, explain: bool = True) -> Decision:
     costs    a few rows for an ask like one before; else every row once
     """
     outcome = _with_spares(fleet, ask, search(fleet, ask))
-    nodes = int(outcome.counts[:ABSENT].sum())  # rows may have come since those were counted
     tally = Tally(outcome)
     if outcome.row >= 0:
-        return Decision(node=fleet.ids[outcome.row], nodes=nodes, tally=tally, score=outcome.score)
-    why = refusal(fleet, ask) if nodes and explain else Refusal()
+        return Decision(node=fleet.ids[outcome.row], tally=tally, score=outcome.score)
+    why = refusal(fleet, ask) if explain and fleet.present.any() else Refusal()
     return Decision(
         node=None,
-        nodes=nodes,
         tally=tally,
         nearest=why.nearest,
         lacks=why.lacks,
@@ -172,11 +175,13 @@ def _with_spares(fleet: Fleet, ask: Ask, outcome: Outcome) -> Outcome:
 
 
 def _search_without(fleet: Fleet, ask: Ask, refused: Bools, why: str) -> Outcome:
-    reasons = Reasons()
-    special, bonus = specials(fleet, ask, reasons)
-    special[(special == FITS) & refused] = reasons.code(why)
+    def also_refused(reasons: Reasons) -> tuple[Codes, Floats]:
+        special, bonus = specials(fleet, ask, reasons)
+        special[(special == FITS) & refused] = reasons.special(why)
+        return special, bonus
+
     assert fleet.flavours
-    return fleet.flavours.search(ask, special, bonus, reasons)
+    return fleet.flavours.search(ask, also_refused)
 
 
 def search(fleet: Fleet, ask: Ask) -> Outcome:
@@ -185,14 +190,12 @@ def search(fleet: Fleet, ask: Ask) -> Outcome:
         fleet.flavours = Flavours(fleet)
     if not is_special(ask):
         return fleet.flavours.search(ask)
-    reasons = Reasons()
-    special, bonus = specials(fleet, ask, reasons)
-    return fleet.flavours.search(ask, special, bonus, reasons)
+    return fleet.flavours.search(ask, partial(specials, fleet, ask))
 
 
-def _order(code: int) -> tuple[bool, bool, int]:
-    """Whether it takes VMs at all; what it is; what it has left."""
-    return code != NOT_READY, code < TEXTS, code
+def _order(code: int) -> tuple[bool, bool, bool, int]:
+    """Whether it takes VMs at all; which it is; what it is; what it has left."""
+    return code != NOT_READY, code < SPECIALS, code < TEXTS, code
 
 
 def why_not(decision: Decision, ask: Ask, names: Callable[[str], str]) -> Trouble:

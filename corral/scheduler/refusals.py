@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from corral.model.ids import NodeId
 from corral.model.units import MiB, format_size
-from corral.scheduler.columns import CLOSED, OPEN
+from corral.scheduler.columns import CLOSED, OPEN, SITE, STATE
 from corral.scheduler.dimensions import CPU, DIMENSIONS, IN_WORDS, MEMORY, PAGES, Bools, Floats, in_words
 from corral.scheduler.fleet import Fleet
 from corral.scheduler.judging import judge
@@ -92,7 +92,7 @@ def _never(fleet: Fleet, ask: "Ask") -> str:
 
 def _with(fleet: Fleet, words: frozenset[str]) -> Bools:
     by_site = np.array([bool(site & words) for site in fleet.sites.sets], dtype=bool)
-    flags: Bools = by_site[fleet.columns.site[: fleet.size]]
+    flags: Bools = by_site[fleet.columns.marks[: fleet.size, SITE]]
     return flags
 
 
@@ -218,15 +218,15 @@ def _reopened(fleet: Fleet, wish: Wish, codes: Codes) -> str:
     state = fleet.columns.state
     if not (state[: fleet.size] == CLOSED).any():
         return ""
-    nodes = fleet.columns.nodes._replace(state=np.where(state == CLOSED, OPEN, state).astype(np.uint8))
-    with_all, points = judge(nodes, wish, fleet.size)
+    marks = fleet.columns.marks.copy()
+    marks[:, STATE] = np.where(state == CLOSED, OPEN, state)
+    with_all, points = judge(fleet.columns.nodes._replace(marks=marks), wish, fleet.size)
     return f"if {fleet.ids[int(np.argmax(points))]} took VMs" if (with_all == FITS).any() else ""
 
 
 def _without_reason(fleet: Fleet, ask: "Ask", wish: Wish, codes: Codes, reasons: Reasons) -> Iterator[str]:
     """Requirements that are the only thing in the way somewhere."""
-    for number, reason in enumerate(list(reasons.texts)):
-        code = TEXTS + number
+    for code, reason in reasons.coded():
         if not (codes == code).any():
             continue
         free: dict[str, Any] = {

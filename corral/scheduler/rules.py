@@ -17,6 +17,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from corral.model.ids import NodeId, VmId
+from corral.scheduler.columns import SITE
 from corral.scheduler.dimensions import Bools
 from corral.scheduler.fleet import Fleet
 
@@ -49,6 +50,15 @@ def domains(fleet: Fleet, domain: str) -> NDArray[np.int64]:
     rows = np.arange(fleet.size)
     if domain == NODE:
         return rows
+    found = _by_site(fleet, domain)[fleet.columns.marks[: fleet.size, SITE]]
+    return np.where(found < 0, -1 - rows, found)
+
+
+def _by_site(fleet: Fleet, domain: str) -> NDArray[np.int64]:
+    """The number of the domain of each set of labels; -1: none. Kept until there are more sets."""
+    known = fleet.site_domains.get(domain)
+    if known is not None and len(known) >= len(fleet.sites.sets):
+        return known
     numbers: dict[str, int] = {}
     by_site = np.full(max(1, len(fleet.sites.sets)), -1)
     start = "rack:" if domain == RACK else f"{domain}="
@@ -56,8 +66,8 @@ def domains(fleet: Fleet, domain: str) -> NDArray[np.int64]:
         value = next((word for word in words if word.startswith(start) and word != "rack:"), None)
         if value is not None:
             by_site[site] = numbers.setdefault(value, len(numbers))
-    found = by_site[fleet.columns.site[: fleet.size]]
-    return np.where(found < 0, -1 - rows, found)
+    fleet.site_domains[domain] = by_site
+    return by_site
 
 
 def allowed(fleet: Fleet, rule: Rule) -> Bools:
@@ -75,7 +85,7 @@ def allowed(fleet: Fleet, rule: Rule) -> Bools:
 def _at_sites(fleet: Fleet, rule: Rule) -> Bools:
     words = frozenset(f"rack:{w.removeprefix('rack=')}" if w.startswith("rack=") else w for w in rule.sites)
     by_site = np.array([bool(site & words) for site in fleet.sites.sets] or [False])
-    there: Bools = by_site[fleet.columns.site[: fleet.size]]
+    there: Bools = by_site[fleet.columns.marks[: fleet.size, SITE]]
     there[[fleet.row[n] for n in sorted(rule.nodes) if n in fleet.row]] = True
     return ~there if rule.apart else there
 

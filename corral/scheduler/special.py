@@ -35,9 +35,10 @@ def specials(fleet: Fleet, ask: "Ask", reasons: Reasons) -> tuple[Codes, Floats]
     """Code and bonus of each row. (nodes,), or (0,) where there is no bonus."""
     codes = np.zeros(fleet.size, dtype=np.uint8)
     for reason, passes in restrictions(fleet, ask):
-        codes[(codes == FITS) & ~passes] = reasons.code(reason)
-    for reason, passes in _one_by_one(fleet, ask, codes == FITS):
-        codes[(codes == FITS) & ~passes] = reasons.code(reason)
+        codes[(codes == FITS) & ~passes] = reasons.special(reason)
+    looked_at = _one_by_one(fleet, ask, codes == FITS) if ask.pinning or ask.devices else ()
+    for reason, passes in looked_at:
+        codes[(codes == FITS) & ~passes] = reasons.special(reason)
     wished = [rule for rule in ask.rules if not rule.required]
     bonus = NO_BONUS
     if wished:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from corral.model.policy import BUILT_IN, SchedulingPolicySpec, Score
+from corral.model.policy import BUILT_IN, SchedulingPolicySpec, Score, Weights
 from corral.scheduler.dimensions import (
     CELL_CPU,
     CELL_DIMENSIONS,
@@ -45,7 +45,9 @@ LACKS: Final = 2  # + the dimension
 NO_CELLS: Final = LACKS + DIMENSIONS
 NO_POOL: Final = 16  # + 2 x the place in Wish.pools
 FULL_POOL: Final = 17
-TEXTS: Final = 64  # and above: Reasons.texts
+TEXTS: Final = 64  # and above: Reasons.texts, about kinds of nodes
+SPECIALS: Final = 192  # and above: Reasons.specials, about single nodes
+OTHER: Final = 254  # of a reason for which there was no number left
 ABSENT: Final = 255  # no node: counted nowhere
 CODES: Final = 256
 POOLS_MAX: Final = (TEXTS - NO_POOL) // 2
@@ -58,6 +60,9 @@ SCORES: Final = {
     Score.SPREAD: SPREAD,
     Score.POWER: SAVE_POWER,
 }
+TOTAL: Final = DIMENSIONS  # where in Wish.numbers it begins: what it needs of all its cells together
+WEIGHTS: Final = TOTAL + CELL_DIMENSIONS
+CPUS: Final = WEIGHTS + len(Weights.__struct_fields__)
 NOWHERE: Final = np.zeros(0, dtype=np.uint8)
 NO_BONUS: Final = np.zeros(0)
 
@@ -65,8 +70,7 @@ NO_BONUS: Final = np.zeros(0)
 class Wish(NamedTuple):
     """Arrays as a kernel takes them."""
 
-    need: Floats  # (DIMENSIONS,) of a node
-    cell_total: Floats  # (CELL_DIMENSIONS,) of all its cells together
+    numbers: Floats  # (CPUS + 1,) need, cell_total, weights, cpus, one after the other: see below
     cells_least: int  # NUMA cells that it may be split over; 0: it is tied to none
     cells_most: int
     kind_code: Codes  # (kinds,) 0, or why nodes of this kind are out
@@ -77,23 +81,48 @@ class Wish(NamedTuple):
     pools: NDArray[np.int32]  # (p,) rows of Nodes.pools
     pool_need: Floats  # (p,) bytes
     score: int  # BALANCE …
-    weights: Floats  # (7,) cpu, memory, gpu, io, power, stranding, bonus
-    cpus: float  # vCPUs, dedicated or not
-    ends_s: float  # when it is expected to end; 0: nobody knows
+
+    @property
+    def need(self) -> Floats:
+        """Of a node. (DIMENSIONS,)"""
+        return self.numbers[:TOTAL]
+
+    @property
+    def cell_total(self) -> Floats:
+        """Of all its cells together. (CELL_DIMENSIONS,)"""
+        return self.numbers[TOTAL:WEIGHTS]
+
+    @property
+    def weights(self) -> Floats:
+        """Of cpu, memory, gpu, io, power, stranding, bonus. (7,)"""
+        return self.numbers[WEIGHTS:CPUS]
+
+    @property
+    def cpus(self) -> float:
+        """Its vCPUs, dedicated or not."""
+        return float(self.numbers[CPUS])
 
 
 class Reasons:
     """Words for codes."""
 
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.pools: list[str] = []
+    def __init__(self, other: "Reasons | None" = None) -> None:
+        """As `other` is now, to add to."""
+        self.texts: list[str] = list(other.texts) if other else []
+        self.pools: list[str] = list(other.pools) if other else []
+        self.specials: list[str] = list(other.specials) if other else []
 
     def code(self, text: str) -> int:
-        """The code of these words; those that do not fit into 8 bits share the last one."""
-        if text not in self.texts and TEXTS + len(self.texts) < ABSENT - 1:
-            self.texts.append(text)
-        return TEXTS + self.texts.index(text) if text in self.texts else ABSENT - 1
+        """The code of what speaks against a kind of nodes."""
+        return _numbered(self.texts, text, TEXTS, SPECIALS)
+
+    def special(self, text: str) -> int:
+        """The code of what speaks against single nodes."""
+        return _numbered(self.specials, text, SPECIALS, OTHER)
+
+    def coded(self) -> list[tuple[int, str]]:
+        """All that were put into words here."""
+        return [*enumerate(self.texts, TEXTS), *enumerate(self.specials, SPECIALS)]
 
     def __getitem__(self, code: int) -> str:
         if code == NOT_READY:
@@ -105,7 +134,14 @@ class Reasons:
         if NO_POOL <= code < TEXTS:
             pool = self.pools[(code - NO_POOL) // 2]
             return f"pool {pool} is too full" if (code - NO_POOL) % 2 else f"pool {pool} is not there"
-        return self.texts[code - TEXTS] if code - TEXTS < len(self.texts) else "another reason"
+        return dict(self.coded()).get(code, "another reason")
+
+
+def _numbered(texts: list[str], text: str, first: int, end: int) -> int:
+    """Its number, a new one if need be and there is one left."""
+    if text not in texts and first + len(texts) < end:
+        texts.append(text)
+    return first + texts.index(text) if text in texts else OTHER
 
 
 def spec_of(policy: SchedulingPolicySpec | str) -> SchedulingPolicySpec:
@@ -116,14 +152,19 @@ def spec_of(policy: SchedulingPolicySpec | str) -> SchedulingPolicySpec:
 def wish_of(fleet: Fleet, ask: "Ask", reasons: Reasons) -> Wish:
     """What holds for every node of a kind; `special` and `bonus` are for the caller to add."""
     policy = spec_of(ask.policy)
-    weights = policy.weights
     reasons.pools = [*ask.pools]
     assert len(ask.pools) <= POOLS_MAX, "a VM has fewer disks"
     for need in (*ask.needs, *ask.sites):
         reasons.code(need.reason)  # numbered in the order in which people would look for them
     return Wish(
-        need=need_of(ask),
-        cell_total=_cell_total(ask),
+        numbers=np.concatenate(
+            [
+                need_of(ask),
+                _cell_total(ask),
+                [getattr(policy.weights, name) for name in policy.weights.__struct_fields__],
+                [float(ask.cpus)],
+            ]
+        ),
         cells_least=max(1, ask.cells) if ask.dedicated else 0,
         cells_most=(ask.cells or min(CELLS_MAX, ask.cpus)) if ask.dedicated else 0,
         kind_code=_table(fleet.hardware.sets, _kind_coder(ask, reasons)),
@@ -134,9 +175,6 @@ def wish_of(fleet: Fleet, ask: "Ask", reasons: Reasons) -> Wish:
         pools=np.array([fleet.pools.get(pool, -1) for pool in ask.pools], dtype=np.int32),
         pool_need=np.array([*ask.pools.values()], dtype=float),
         score=SCORES[policy.score],
-        weights=np.array([getattr(weights, name) for name in weights.__struct_fields__]),
-        cpus=float(ask.cpus),
-        ends_s=ask.ends_s,
     )
 
 
@@ -167,12 +205,17 @@ def grown(fleet: Fleet, ask: "Ask", wish: Wish, reasons: Reasons) -> Wish:
     )
 
 
-def _table(sets: Sequence[Traits], code: Callable[[Traits], int], known: Codes = NOWHERE) -> Codes:
-    new = [code(words) for words in sets[len(known) :]]
-    return np.concatenate([known, np.array(new, dtype=np.uint8)]) if new else known
+def _table(sets: Sequence[Traits], code: Callable[[Traits], int] | None, known: Codes = NOWHERE) -> Codes:
+    if len(known) == len(sets):
+        return known
+    new = [code(words) for words in sets[len(known) :]] if code else [FITS] * (len(sets) - len(known))
+    return np.concatenate([known, np.array(new, dtype=np.uint8)])
 
 
-def _kind_coder(ask: "Ask", reasons: Reasons) -> Callable[[Traits], int]:
+def _kind_coder(ask: "Ask", reasons: Reasons) -> Callable[[Traits], int] | None:
+    if not ask.needs:
+        return None
+
     def code(words: Traits) -> int:
         why = next((need.reason for need in ask.needs if not words & need.any_of), "")
         return reasons.code(why) if why else FITS
@@ -180,7 +223,10 @@ def _kind_coder(ask: "Ask", reasons: Reasons) -> Callable[[Traits], int]:
     return code
 
 
-def _place_coder(ask: "Ask", reasons: Reasons) -> Callable[[Traits], int]:
+def _place_coder(ask: "Ask", reasons: Reasons) -> Callable[[Traits], int] | None:
+    if not ask.networks:
+        return None
+
     def code(words: Traits) -> int:
         why = next((network for network in ask.networks if network not in words), "")
         return reasons.code(f"network {why} is not there") if why else FITS
@@ -188,7 +234,10 @@ def _place_coder(ask: "Ask", reasons: Reasons) -> Callable[[Traits], int]:
     return code
 
 
-def _site_coder(ask: "Ask", reasons: Reasons) -> Callable[[Traits], int]:
+def _site_coder(ask: "Ask", reasons: Reasons) -> Callable[[Traits], int] | None:
+    if not ask.sites:
+        return None
+
     def code(words: Traits) -> int:
         why = next((need.reason for need in ask.sites if not words & need.any_of), "")
         return reasons.code(why) if why else FITS

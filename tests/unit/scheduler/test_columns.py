@@ -24,7 +24,7 @@ from corral.model.policy import BUILT_IN, SchedulingPolicySpec, Weights
 from corral.model.units import GiB, MiB
 from corral.scheduler import flavours
 from corral.scheduler.claims import CellShare
-from corral.scheduler.columns import Nodes
+from corral.scheduler.columns import KIND, PLACE, SITE, Nodes
 from corral.scheduler.fleet import Claim, Fleet
 from corral.scheduler.judging import judge
 from corral.scheduler.placement import Ask, place
@@ -167,16 +167,15 @@ def test_columns_equal_a_rebuild(history: list[Any]) -> None:
         "capacity",
         "cells_capacity",
         "state",
-        "idle_watts",
-        "watts_per_cpu",
+        "extras",
     ):
         assert _same(fleet, fresh, name, there), name
     for id in fleet.ids:
         assert fleet.held(id) == fresh.held(id)
     for row in np.flatnonzero(there):
         for name in ("hardware", "networks", "sites"):
-            column = {"hardware": "kind", "networks": "place", "sites": "site"}[name]
-            words = [getattr(f, name).sets[getattr(f.columns, column)[row]] for f in (fleet, fresh)]
+            column = {"hardware": KIND, "networks": PLACE, "sites": SITE}[name]
+            words = [getattr(f, name).sets[f.columns.marks[row, column]] for f in (fleet, fresh)]
             assert words[0] == words[1]
 
 
@@ -240,7 +239,7 @@ def test_what_cannot_be_in_an_inventory_stays_out_of_the_arrays() -> None:
     fleet = Fleet()
     for number in range(1000):
         fleet.see_node(msgspec.structs.replace(a_node("a", 8, 0, 2, 1, "r1", False, True), id=f"n{number}"))
-    assert fleet.columns.columns_bytes / len(fleet.columns.state) < 420
+    assert fleet.columns.columns_bytes / fleet.columns.rows < 420
     assert set(Nodes._fields) <= set(vars(fleet.columns))
 
 
