@@ -166,7 +166,7 @@ def decisions(count: int, turns: int) -> dict[str, float]:
     """So many VMs, one after the other; those that came first begin to go when the fleet is full."""
     rng, fleet, asks = np.random.default_rng(count), a_fleet(count), known_asks()
     live: list[VmId] = []
-    most = min(VMS * count, 1_000_000)
+    most = min(VMS * count, 500_000)
     fill(fleet, asks, rng, live, most)
     for ask in asks:
         place(fleet, ask)  # what has come before is known

@@ -112,6 +112,9 @@ class Flavour:
             self.wish, self.kinds = grown(fleet, ask, self.wish, self.reasons), kinds
             self.points = None if moved and len(self.wish.pools) else self.points
 
+    def drop_tree(self) -> None:
+        self.points, self.tree, self.codes, self.uses = None, np.zeros(0, dtype=np.int32), NOWHERE, 0
+
     def best(self, fleet: "Fleet", kernels: ModuleType) -> tuple[int, float]:
         """By the tree, which is brought up to date."""
         columns = fleet.columns
@@ -158,7 +161,7 @@ class Flavours:
     def __init__(self, fleet: "Fleet") -> None:
         self.fleet = fleet
         self.known: OrderedDict[Hashable, Flavour] = OrderedDict()  # the one used last is last
-        self.trees: OrderedDict[Hashable, Flavour] = OrderedDict()
+        self.trees: list[Flavour] = []  # that have a tree
 
     def search(self, ask: "Ask", specials: "Specials | None" = None) -> Outcome:
         """The best row for the ask. Of an ask with something special about rows, the outcome is not remembered."""
@@ -173,8 +176,9 @@ class Flavours:
             return _search_all(fleet, flavour.wish._replace(special=special, bonus=bonus), reasons)
         if _kernels is None or flavour.uses < 2:
             return _search_all(fleet, flavour.wish, flavour.reasons)
+        if flavour.points is None:
+            self._make_room(flavour)
         row, score = flavour.best(fleet, _kernels)
-        self._keep(key, flavour)
         return Outcome(row, score, flavour.counts, flavour.reasons)
 
     def _flavour(self, key: Hashable, ask: "Ask") -> Flavour:
@@ -183,22 +187,24 @@ class Flavours:
             reasons = Reasons()
             flavour = self.known[key] = Flavour(wish_of(self.fleet, ask, reasons), reasons)
             if len(self.known) > KNOWN_MAX:
-                gone, _ = self.known.popitem(last=False)
-                self.trees.pop(gone, None)
+                _, gone = self.known.popitem(last=False)
+                if gone in self.trees:
+                    self.trees.remove(gone)
         else:
             self.known.move_to_end(key)
         flavour.follow(self.fleet, ask)
         flavour.uses += 1
         return flavour
 
-    def _keep(self, key: Hashable, flavour: Flavour) -> None:
-        """Let the trees go that were used longest ago, when there are too many."""
-        self.trees[key] = flavour
-        self.trees.move_to_end(key)
-        most = max(4, TREES_BYTES // (LEAF_BYTES * max(1, len(flavour.tree))))
-        while len(self.trees) > most:
-            _, old = self.trees.popitem(last=False)
-            old.points, old.tree, old.codes, old.uses = None, np.zeros(0, dtype=np.int32), NOWHERE, 0
+    def _make_room(self, new: Flavour) -> None:
+        """Let the trees go that were used longest ago, when there would be too many."""
+        most = max(4, TREES_BYTES // (LEAF_BYTES * 2 * max(1, self.fleet.size)))
+        while len(self.trees) >= most:
+            oldest = min(self.trees, key=lambda flavour: flavour.seen)
+            oldest.drop_tree()
+            self.trees.remove(oldest)
+        if new not in self.trees:
+            self.trees.append(new)
 
 
 def _search_all(fleet: "Fleet", wish: Wish, reasons: Reasons) -> Outcome:

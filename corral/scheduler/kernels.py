@@ -79,6 +79,10 @@ def _judge(nodes, wish, log, since, until, codes, points):
     cells_there = cells_capacity.shape[1]
     cells_most = min(wish.cells_most, cells_there)
     asked = np.flatnonzero(need > 0)
+    cells_asked = np.flatnonzero(cell_total > 0)
+    parts = np.empty((cells_most + 1, CELL_DIMENSIONS))  # of one cell, by how many share it
+    for count in range(1, cells_most + 1):
+        parts[count] = np.ceil(cell_total / count)
     logged = len(log) > 0
     for at in range(since, until):
         row = log[at % LOG] if logged else at
@@ -117,10 +121,9 @@ def _judge(nodes, wish, log, since, until, codes, points):
                 fitting = 0
                 for cell in range(cells_there):
                     fits = True
-                    for dimension in range(CELL_DIMENSIONS):
-                        part = np.ceil(cell_total[dimension] / count)
+                    for dimension in cells_asked:
                         free = cells_capacity[row, cell, dimension] - cells_claimed[row, cell, dimension]
-                        fits = fits and (part == 0 or free >= part)
+                        fits = fits and free >= parts[count, dimension]
                     fitting += fits
                 if fitting >= count:
                     cells = count

@@ -77,8 +77,14 @@ def allowed(fleet: Fleet, rule: Rule) -> Bools:
     rows = [fleet.row[c.node] for vm in rule.vms for c in fleet.claims.get(vm, ()) if c.node in fleet.row]
     if not rows:
         return np.ones(fleet.size, dtype=bool)
-    numbers = domains(fleet, rule.domain)
-    there: Bools = np.isin(numbers, numbers[rows])
+    there = np.zeros(fleet.size, dtype=bool)
+    if rule.domain != NODE:
+        found = _by_site(fleet, rule.domain)[fleet.columns.marks[: fleet.size, SITE]]
+        taken = np.zeros(len(fleet.sites.sets) + 1, dtype=bool)  # by number of the domain; the last: by none
+        taken[found[rows]] = True
+        taken[-1] = False
+        there = taken[found]
+    there[rows] = True
     return ~there if rule.apart else there
 
 
