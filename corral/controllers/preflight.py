@@ -64,7 +64,7 @@ def _of_vm(mirror: Mirror, vm: VM) -> Iterator[Obstacle]:
         yield Obstacle(
             code="migration.dedicated",
             message="it has CPUs of its node for itself",
-            hint="Stop it to move it: other CPUs are chosen where it starts.",
+            hint="A VM that shares CPUs can go everywhere.",
         )
     yield from _of_snapshots(mirror, vm)
     yield from _of_volumes(mirror, vm)
