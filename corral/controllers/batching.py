@@ -29,17 +29,21 @@ class Batching:
     def __init__(self, keeper: FleetKeeper) -> None:
         self.keeper, self.mirror = keeper, keeper.mirror
         self._foreseen: dict[VmId, NodeId] = {}
-        self._refused: dict[VmId, tuple[int, VM, Decision]] = {}  # when: Columns.changes
+        self._refused: dict[VmId, tuple[int, VM, Decision]] = {}  # when: Fleet.room
+        self._left_over: tuple[int, frozenset[str]] = (
+            -1,
+            frozenset(),
+        )  # VMs that the last batch had no room for
 
     def decide(self, vm: VM) -> tuple[Ask, Decision]:
         """Where it goes; why nowhere."""
         ask, fleet = ask_of(self.keeper, vm), self.keeper.fleet
         before = self._refused.get(VmId(vm.id))
-        if before and before[0] == fleet.columns.changes and before[1].spec == vm.spec:
-            return ask, before[2]  # nothing has changed since
+        if before and before[0] == fleet.room and before[1].spec == vm.spec:
+            return ask, before[2]  # nothing has become free since
         decision = self._as_foreseen(vm, ask) or self._together(vm, ask)
         if decision.node is None:
-            self._refused[VmId(vm.id)] = (fleet.columns.changes, vm, decision)
+            self._refused[VmId(vm.id)] = (fleet.room, vm, decision)
         else:
             self._refused.pop(VmId(vm.id), None)
         return ask, decision
@@ -52,15 +56,16 @@ class Batching:
         return decision if decision.node else None
 
     def _together(self, vm: VM, ask: Ask) -> Decision:
-        whole = self._whole_group(vm)
-        others = whole or self.mirror.select(VM, "unplaced", "yes")
-        others = [o for o in others if o.id != vm.id and o.id not in self._refused][: TOGETHER_MAX - 1]
-        if not others:
-            return place(self.keeper.fleet, ask)
-        decisions = place_all(
-            self.keeper.fleet, [ask, *(ask_of(self.keeper, o) for o in others)], whole=bool(whole)
-        )
-        self._foreseen = {VmId(o.id): d.node for o, d in zip(others, decisions[1:], strict=True) if d.node}
+        fleet, whole = self.keeper.fleet, self._whole_group(vm)
+        waiting = whole or self.mirror.select(VM, "unplaced", "yes")
+        others = [o for o in waiting if o.id != vm.id and (whole or not self._whole_group(o))]
+        others = others[: TOGETHER_MAX - 1]
+        if not others or (not whole and self._left_over[0] == fleet.room and vm.id in self._left_over[1]):
+            return place(fleet, ask)
+        decisions = place_all(fleet, [ask, *(ask_of(self.keeper, o) for o in others)], whole=bool(whole))
+        found = list(zip((vm, *others), decisions, strict=True))
+        self._foreseen |= {VmId(o.id): d.node for o, d in found[1:] if d.node}
+        self._left_over = fleet.room, frozenset(o.id for o, d in found if not d.node)
         return decisions[0]
 
     def _whole_group(self, vm: VM) -> list[VM]:

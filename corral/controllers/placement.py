@@ -7,9 +7,11 @@ Next door      vm.py uses both; scheduler/ decides
 from collections.abc import Container, Mapping, Sequence
 
 from corral.controllers.rules import policy_of, rules_of
+from corral.model.group import PlacementGroup
 from corral.model.hardware import Hardware
 from corral.model.ids import NodeId, VmId
 from corral.model.node import Node
+from corral.model.policy import SchedulingPolicy
 from corral.model.pool import StoragePool
 from corral.model.vm import VM
 from corral.model.volume import Volume
@@ -40,6 +42,8 @@ class FleetKeeper:
             match change.resource:
                 case Node() as node:
                     self.fleet.forget_node(NodeId(node.id)) if removed else self.fleet.see_node(node)
+                case PlacementGroup() | SchedulingPolicy() | Volume():
+                    self.fleet.room += 1  # who was refused because of it may fit now
                 case VM() as vm:
                     self.fleet.forget_vm(VmId(vm.id)) if removed else self.fleet.see_vm(vm)
 

@@ -91,6 +91,7 @@ def _try(
 ) -> tuple[Decision, ...]:
     """Each on what those before it left; then everything is taken back."""
     decisions: dict[int, Decision] = {}
+    room = fleet.room
     before = {ask.vm: fleet.claims.get(ask.vm, ()) for ask in asks}
     try:
         for at in order:
@@ -100,6 +101,7 @@ def _try(
     finally:
         for vm, claims in before.items():
             fleet.claim(vm, claims)
+        fleet.room = room  # what was only tried has freed nothing
     return tuple(decisions[at] for at in range(len(asks)))
 
 

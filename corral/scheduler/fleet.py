@@ -80,6 +80,7 @@ class Fleet:
         self.columns = Columns()
         self.ids: list[NodeId] = []
         self.row: dict[NodeId, int] = {}
+        self.room = 0  # grows with what may make room for somebody who was refused
         self.claims: dict[VmId, tuple[Claim, ...]] = {}
         self.vms: dict[NodeId, dict[VmId, Claim]] = {}  # the same by node
         self.inventories: dict[NodeId, Inventory] = {}
@@ -116,6 +117,7 @@ class Fleet:
         """Take in a node that is new or has changed."""
         id = NodeId(node.id)
         row, columns = self._row(id), self.columns
+        before = self._state(row)
         self._see_hardware(row, node)
         self._see_capacity(row, node)
         words = (f"{key}={value}" for key, value in node.labels.items())
@@ -130,7 +132,16 @@ class Fleet:
             seen = node.status.pools.get(pool)
             columns.pools[at, row] = seen.free_bytes if seen and seen.ready else -1
         columns.marks[row, STATE] = OPEN if node.takes_vms else CLOSED
+        if self._state(row) == before:
+            return  # most changes of a node are about nothing that counts here
+        self.room += 1
         columns.touch(row)
+
+    def _state(self, row: int) -> tuple[bytes, ...]:
+        """All of a row that is the node's own."""
+        nodes = self.columns.nodes
+        own = (nodes.marks[row], nodes.extras[row], nodes.capacity[row], nodes.cells_capacity[row])
+        return (*(column.tobytes() for column in own), nodes.pools[:, row].tobytes())
 
     def _see_capacity(self, row: int, node: Node) -> None:
         spec, inventory = node.spec, node.status.inventory
@@ -241,6 +252,7 @@ class Fleet:
         before = self.claims.get(vm, ())
         if before == claims:
             return  # most changes of a VM are about its guest
+        self.room += bool(before)
         for old in before:
             self._add(old, -1)
             self.vms[old.node].pop(vm, None)

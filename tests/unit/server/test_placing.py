@@ -133,3 +133,39 @@ async def test_dedicated_cpus_reach_the_domain_and_others_stay_off_them(rig: Rig
     await rig.apply(kind="VM", name="db2", cpus=3, memory="1GiB", running=False, hardware={"dedicated": True})
     await rig.clock.sleep(1)
     assert rig.mirror.find(VM, "db2").status.trouble
+
+
+@in_rig
+async def test_a_whole_group_gets_its_nodes_together_or_none_does(rig: Rig) -> None:
+    await rig.shared_pool()
+    await rig.node("n1", memory=8)
+    await rig.apply(kind="PlacementGroup", name="all", spec={"whole": True})
+    await rig.apply(kind="Node", name="n1", cordoned=True)
+    for number in range(3):
+        await rig.apply(kind="VM", name=f"part{number}", memory="3GiB", running=False, groups=["all"])
+    await rig.apply(kind="VM", name="alone", memory="2GiB", running=False)
+    await rig.apply(kind="Node", name="n1", cordoned=False)
+    await rig.clock.sleep(0.5)
+    homes = [rig.mirror.find(VM, f"part{number}").status.node for number in range(3)]
+    assert homes == [None] * 3, "two of them would fit, all three do not"
+    assert rig.mirror.find(VM, "alone").status.node
+    await rig.node("n2", memory=8)
+    await rig.clock.sleep(0.5)
+    assert all(rig.mirror.find(VM, f"part{number}").status.node for number in range(3))
+
+
+@in_rig
+async def test_vms_that_wait_are_placed_together_large_ones_first(rig: Rig) -> None:
+    """One by one, in the order in which they came, the last one would find no room."""
+    await rig.shared_pool()
+    for name in ("n1", "n2"):
+        await rig.node(name, memory=8)
+        await rig.apply(kind="Node", name=name, cordoned=True, reserve_memory="1GiB")
+    await rig.apply(kind="SchedulingPolicy", name="default", spec={"score": "spread"})
+    for name, memory in (("s1", "1GiB"), ("s2", "1GiB"), ("m", "5GiB"), ("l", "7GiB")):
+        await rig.apply(kind="VM", name=name, memory=memory, running=False)
+    await rig.clock.sleep(0.5)
+    documents = [{"kind": "Node", "name": name, "cordoned": False} for name in ("n1", "n2")]
+    await rig.apply_all(documents)
+    await rig.clock.sleep(0.5)
+    assert all(rig.mirror.find(VM, name).status.node for name in ("s1", "s2", "m", "l"))
