@@ -99,13 +99,16 @@ class Flavour:
         self.wish, self.reasons = wish, reasons
         self.counts = np.zeros(CODES, dtype=np.int64)
         self.uses = 0
-        self.epoch, self.kinds, self.seen = -1, (0, 0, 0, 0), -1
+        self.kinds, self.kinds_seen, self.seen = (0, 0, 0, 0), -1, -1
         self.points: Floats | None = None  # (leaves,); None: no tree yet
         self.tree: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
         self.codes: Codes = NOWHERE
 
     def follow(self, fleet: "Fleet", ask: "Ask") -> None:
         """Know the kinds and pools that the fleet knows."""
+        if self.kinds_seen == fleet.kinds_seen:
+            return
+        self.kinds_seen = fleet.kinds_seen
         kinds = (len(fleet.hardware.sets), len(fleet.networks.sets), len(fleet.sites.sets), len(fleet.pools))
         if kinds != self.kinds:
             moved = kinds[3] != self.kinds[3]

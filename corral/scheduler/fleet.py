@@ -80,6 +80,7 @@ class Fleet:
         self.columns = Columns()
         self.ids: list[NodeId] = []
         self.row: dict[NodeId, int] = {}
+        self.kinds_seen = 0  # grows when there may be a new kind of node, or a pool
         self.room = 0  # grows with what may make room for somebody who was refused
         self.claims: dict[VmId, tuple[Claim, ...]] = {}
         self.vms: dict[NodeId, dict[VmId, Claim]] = {}  # the same by node
@@ -132,6 +133,7 @@ class Fleet:
             seen = node.status.pools.get(pool)
             columns.pools[at, row] = seen.free_bytes if seen and seen.ready else -1
         columns.marks[row, STATE] = OPEN if node.takes_vms else CLOSED
+        self.kinds_seen += 1
         if self._state(row) == before:
             return  # most changes of a node are about nothing that counts here
         self.room += 1
