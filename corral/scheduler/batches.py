@@ -42,6 +42,8 @@ def place_all(fleet: Fleet, asks: Sequence[Ask], *, whole: bool = False) -> tupl
 
     whole   if one finds no node, none gets one
     """
+    if not asks:
+        return ()
     best: tuple[Decision, ...] = ()
     chosen: Sequence[int] = range(len(asks))
     for order in _orders(fleet, asks):

@@ -31,7 +31,7 @@ REASON: Final = {
 def absorbs(fleet: Fleet, need: Floats, row: int, spare: Spare) -> bool:
     """Whether any one domain may be lost, with `need` (DIMENSIONS,) more on this row.
 
-    costs   nodes in NumPy for each VM of up to FULLEST + 1 domains
+    costs   nodes in NumPy for each size of VM in up to FULLEST + 1 domains
     """
     numbers = _dense(domains(fleet, NODE if spare is Spare.NODE else RACK))
     claimed = fleet.claimed[: fleet.size].copy()
@@ -66,21 +66,29 @@ def _sums(amounts: Floats, numbers: NDArray[np.int64]) -> Floats:
 
 
 def _evacuates(fleet: Fleet, need: Floats, row: int, lost: Bools, free: Floats) -> bool:
-    """Best fit, large ones first."""
+    """Large ones first, those of one size together, on the fullest nodes."""
     ids = [fleet.ids[at] for at in np.flatnonzero(lost)]
     needs = [fleet.amounts(claim) for node in ids for claim in fleet.vms.get(node, {}).values()]
     if lost[row]:
         needs.append(need)
     if not needs:
         return True
-    left = np.where(lost[:, None], -1.0, free)
+    left = np.where(lost[:, None], 0.0, free)
     whole = np.maximum(_finite(fleet).max(axis=0), 1e-9)
-    vms = np.array(needs)
-    for vm in vms[np.argsort(-(vms / whole).max(axis=1), kind="stable")]:
-        fits = (left >= vm).all(axis=1)
-        if not fits.any():
+    sizes, counts = np.unique(np.array(needs), axis=0, return_counts=True)
+    for at in np.argsort(-(sizes / whole).max(axis=1), kind="stable"):
+        if not _fill(left, sizes[at], int(counts[at]), whole):
             return False
-        room = np.where(left < UNLIMITED / 2, left, 0.0) / whole
-        at = int(np.argmin(np.where(fits, room.sum(axis=1), np.inf)))
-        left[at] -= vm
     return True
+
+
+def _fill(left: Floats, size: Floats, count: int, whole: Floats) -> bool:
+    """Take room for so many VMs of one size, on the fullest nodes that take some; whether there was enough."""
+    asked = size > 0
+    slots = np.floor(left[:, asked] / size[asked]).min(axis=1, initial=count).astype(np.int64)
+    room = np.where(left < UNLIMITED / 2, left / whole, 0.0).sum(axis=1)
+    order = np.argsort(room, kind="stable")
+    before = np.cumsum(slots[order]) - slots[order]
+    taken = np.clip(count - before, 0, slots[order])
+    left[order] -= taken[:, None] * size
+    return int(taken.sum()) == count

@@ -375,3 +375,36 @@ def test_columns_hold_what_python_integers_hold() -> None:
         fleet.claim(VmId(f"v{number}"), (Claim(NodeId("a"), 0, 123 * GiB + number * MiB + number),))
     assert fleet.claimed[0, 1] == sum(123 * GiB + n * MiB + n for n in range(100))
     assert np.isfinite(fleet.claimed).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 12)), max_size=14), st.integers(3, 5))
+def test_whatever_was_placed_with_spares_survives_the_loss_of_any_node(
+    sizes: list[tuple[int, int]], nodes: int
+) -> None:
+    """Whoever is lost: one by one, its VMs find room on the others. Up to five nodes are all looked at, VM by VM."""
+    fleet = a_fleet(*(a_node(name) for name in "abcde"[:nodes]))
+    for number, (cpus, memory) in enumerate(sizes):
+        ask = an_ask(f"vm-{number}", cpus=cpus, memory_bytes=memory * GiB, policy=spare(Spare.NODE))
+        if node := place(fleet, ask).node:
+            fleet.claim(ask.vm, (claim_for(fleet, ask, node),))
+    for lost in fleet.ids:
+        victims = sorted(((c.cpus, c.memory_bytes) for c in fleet.vms.get(lost, {}).values()), reverse=True)
+        free = [
+            tuple(fleet.capacity[fleet.row[n], :2] - fleet.claimed[fleet.row[n], :2])
+            for n in fleet.ids
+            if n != lost
+        ]
+        assert _packs(victims, free), lost
+
+
+def _packs(vms: list[tuple[int, int]], free: list[tuple[float, float]]) -> bool:
+    """Whether there is any way at all, by trying all."""
+    if not vms:
+        return True
+    (cpus, memory), rest = vms[0], vms[1:]
+    return any(
+        _packs(rest, [*free[:at], (c - cpus, m - memory), *free[at + 1 :]])
+        for at, (c, m) in enumerate(free)
+        if c >= cpus and m >= memory and (c, m) not in free[:at]
+    )
