@@ -180,12 +180,13 @@ def decisions(count: int, turns: int) -> dict[str, float]:
     gc.collect()
     gc.freeze()  # what is there stays: the collector need not look at it again and again
     took_ns, refused, begin = [], 0, time.perf_counter()
-    unmeasured, cpu = 0.0, time.thread_time()
+    unmeasured, unmeasured_cpu, cpu = 0.0, 0.0, time.thread_time()
     for turn in range(turns):
-        aside = time.perf_counter()
+        aside, aside_cpu = time.perf_counter(), time.thread_time()
         ask = coming(fleet, asks, turn, rng, live)
         leaving = live[k] if len(live) >= most and (k := int(rng.integers(len(live)))) >= 0 else None
-        unmeasured += time.perf_counter() - aside  # the load's own dice
+        unmeasured += time.perf_counter() - aside
+        unmeasured_cpu += time.thread_time() - aside_cpu  # the load's own dice
         start = time.perf_counter_ns()
         decision = place(fleet, ask)
         took_ns.append(time.perf_counter_ns() - start)
@@ -193,15 +194,16 @@ def decisions(count: int, turns: int) -> dict[str, float]:
             refused += 1
             continue
         fleet.claim(ask.vm, (claim_of(fleet, ask, decision.node),))
-        aside = time.perf_counter()
+        aside, aside_cpu = time.perf_counter(), time.thread_time()
         if leaving:
             fleet.forget_vm(leaving)
             live[k] = ask.vm
         else:
             live.append(ask.vm)
         unmeasured += time.perf_counter() - aside
+        unmeasured_cpu += time.thread_time() - aside_cpu
     seconds = time.perf_counter() - begin - unmeasured
-    cpu = time.thread_time() - cpu - unmeasured
+    cpu = time.thread_time() - cpu - unmeasured_cpu
     us = np.array(took_ns) / 1e3
     result = {
         "per_s": turns / seconds,
