@@ -6,6 +6,8 @@ Next door      vm.py uses both; scheduler/ decides
 
 from collections.abc import Container, Mapping, Sequence
 
+import numpy as np
+
 from corral.controllers.rules import policy_of, rules_of
 from corral.model.group import PlacementGroup
 from corral.model.hardware import Hardware
@@ -16,13 +18,17 @@ from corral.model.pool import StoragePool
 from corral.model.vm import VM
 from corral.model.volume import Volume
 from corral.scheduler.claims import iops_of, mbit_of, watts_of
+from corral.scheduler.columns import LOG
 from corral.scheduler.cpus import Cpus
 from corral.scheduler.dimensions import MILLI
 from corral.scheduler.fleet import Fleet
+from corral.scheduler.packing import SETTLED_S, bonus
 from corral.scheduler.placement import Ask
 from corral.scheduler.traits import needs_of
 from corral.store.interface import Change, ChangeVerb
 from corral.store.mirror import Mirror
+
+ROUND_S = 300.0  # ages are looked at so often
 
 
 class FleetKeeper:
@@ -35,6 +41,48 @@ class FleetKeeper:
         for vm in mirror.list(VM):
             self.fleet.see_vm(vm)
         self.close = mirror.on_change(self._changed)
+        self._aged_s, self._aged_changes = (
+            -ROUND_S,
+            0,
+        )  # when ages were looked at, and at which of Columns.changes
+
+    def look_at_ages(self, now_s: float) -> None:
+        """Know which nodes are worth being kept full, see scheduler/packing.py. To be called before a decision.
+
+        costs  as many rows as have changed since the last call; once in ROUND_S all VMs
+        """
+        columns = self.fleet.columns
+        behind = columns.changes - self._aged_changes
+        if now_s >= self._aged_s + ROUND_S:
+            self._aged_s, behind = now_s, LOG + 1
+            self._count_settled(now_s)
+        if behind > LOG:
+            rows = np.arange(columns.size)
+        else:
+            rows = np.unique(columns.log[np.arange(self._aged_changes, columns.changes) % LOG])
+        empty = columns.vms[rows] == 0
+        new = rows[~empty & (columns.since_s[rows] == 0)]
+        columns.since_s[new] = now_s
+        found = bonus(columns.since_s[rows], columns.settled[rows], empty, self._aged_s)
+        for row, value in zip(rows.tolist(), found.tolist(), strict=True):
+            if columns.bonus[row] != value:
+                columns.bonus[row] = value
+                columns.touch(row)
+        self._aged_changes = columns.changes
+
+    def _count_settled(self, now_s: float) -> None:
+        """Since when each node has VMs, and how many vCPUs of VMs that have been there for long."""
+        fleet, columns = self.fleet, self.fleet.columns
+        columns.settled[:] = 0.0
+        for id, claims in fleet.claims.items():
+            vm = self.mirror.get(id)
+            if not isinstance(vm, VM):
+                continue
+            for claim in claims:
+                row = fleet.row[claim.node]
+                columns.since_s[row] = min(columns.since_s[row] or now_s, vm.created_at)
+                if vm.created_at <= now_s - SETTLED_S:
+                    columns.settled[row] += vm.spec.cpus
 
     def _changed(self, changes: Sequence[Change]) -> None:
         for change in changes:

@@ -135,6 +135,7 @@ class VmController(Seat):
 
     def _target(self, vm: VM) -> Target:
         assert vm.spec.migration is not None
+        self.keeper.look_at_ages(self.clock.now_s())
         ask = ask_of(self.keeper, vm, target=vm.spec.migration.target, moving=True)
         ask = msgspec.structs.replace(ask, without=ask.without | self._unfit(vm))
         decision = place(self.keeper.fleet, ask)
@@ -177,6 +178,7 @@ class VmController(Seat):
             raise
 
     async def _place(self, vm: VM, plan: VmPlan) -> float | None:
+        self.keeper.look_at_ages(self.clock.now_s())
         ask, decision = self.batching.decide(vm)
         if decision.node is None:
             trouble = why_not(decision, ask, self._name)

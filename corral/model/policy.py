@@ -67,7 +67,11 @@ class SchedulingPolicy(Resource, frozen=True, kw_only=True, tag="SchedulingPolic
 DEFAULT: Final = "default"  # name of the policy that counts where none is named
 BUILT_IN: Final[Mapping[str, SchedulingPolicySpec]] = {
     "balance": SchedulingPolicySpec(summary="the balance equation: full nodes whose parts fill up together"),
-    "pack": SchedulingPolicySpec(summary="fullest node first", score=Score.PACK),
+    "pack": SchedulingPolicySpec(
+        summary="fullest node first, of those where vCPUs and memory run out together",
+        score=Score.PACK,
+        weights=Weights(stranding=600, bonus=20),  # found with bench/packing.py
+    ),
     "spread": SchedulingPolicySpec(summary="emptiest node first", score=Score.SPREAD),
     "power": SchedulingPolicySpec(summary="the node that then draws fewest watts more", score=Score.POWER),
 }

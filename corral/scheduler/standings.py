@@ -52,6 +52,7 @@ def _standing(fleet: Fleet, wish: Wish, row: int, score: float) -> Standing:
     nodes, alone = _only(fleet.columns.nodes, row), _wish_at(wish, row)
     found = terms(nodes, alone, 1)
     values = {name: round(float(getattr(found, name)[0]), 4) for name in found._fields}
+    values["kept"] = round(float(fleet.columns.bonus[row]), 4)  # full, see packing.py; -3: it is empty
     if len(wish.bonus):
         values["rules"] = round(float(wish.bonus[row]), 4)
     return Standing(node=fleet.ids[row], score=round(score, 4), terms=values)
@@ -70,8 +71,8 @@ def in_words(standing: Standing, policy: SchedulingPolicySpec | str) -> str:
     """`cpu 0.50, memory 0.25 …`: the terms that count with this policy."""
     spec = spec_of(policy)
     shown = {
-        Score.BALANCE: ("cpu", "memory", "gpu", "io", "power", "stranding", "rules"),
-        Score.PACK: ("cpu", "memory", "io", "stranding", "rules"),
+        Score.BALANCE: ("cpu", "memory", "gpu", "io", "power", "stranding", "kept", "rules"),
+        Score.PACK: ("cpu", "memory", "io", "stranding", "kept", "rules"),
         Score.SPREAD: ("cpu", "memory", "io", "rules"),
         Score.POWER: ("watts", "cpu", "memory", "rules"),
     }[spec.score]
