@@ -82,6 +82,18 @@ class Cluster(Struct, kw_only=True):
         return nodes, [i for i, v in enumerate(self.vms) if v.node in names]
 
 
+def only(cluster: Cluster, group: str) -> Cluster:
+    """One group as a cluster of its own."""
+    nodes, vms = cluster.of(group)
+    return Cluster(
+        groups=[line for line in cluster.groups if line.split("|")[1] == group],
+        nodes=[cluster.nodes[i] for i in nodes],
+        vms=[cluster.vms[i] for i in vms],
+        tags=cluster.tags,
+        policies=cluster.policies[:1],
+    )
+
+
 def read(path: Path) -> Cluster:
     sections = [part.split("\n") for part in path.read_text().rstrip("\n").split("\n\n")]
     groups, nodes, vms, *rest = [[line for line in s if line] for s in _sections(sections)]

@@ -29,9 +29,11 @@ from corral.scheduler.rebalance.wanted import Goal, Limits
 
 FEW_NODES: Final = 32  # up to which moves are annealed
 TRIALS: Final = 400_000  # of annealing
+TRIALS_MORE: Final = 1_000_000  # where a score is to be reached with few moves
 MANY_VMS: Final = 5_000  # above which moves are not polished
-CAREFUL: Final = 10_000_000  # VMs x nodes x moves, up to which all VMs are looked at before each move
+CAREFUL: Final = 10_000_000  # VMs x nodes x moves, of all groups, up to which all VMs are looked at before each move
 LEAST: Final = 1e-6  # gain of a move that is worth making where a score is to be reached
+SEED: Final = 1  # of chance, so that equal problems give equal plans
 TIE_BREAK: Final = 1e-3  # weight of the balance where rules are what counts
 
 
@@ -75,7 +77,7 @@ def _balance(parts: Sequence[Part], limits: Limits) -> list[Target]:
     """The moves with the largest gains over all groups, then better ones for as many in each group."""
     if limits.score > -np.inf:
         limits = msgspec.structs.replace(limits, least_gain=min(limits.least_gain, LEAST))
-    found = [_descended(part.problem, limits) for part in parts]
+    found = [_descended(part.problem, limits, len(parts)) for part in parts]
     if limits.score > -np.inf:
         return [_fewest(part.problem, f, limits) for part, f in zip(parts, found, strict=True)]
     counts = _shares([f.gains for f in found], [p.problem.bytes[f.vms] for p, f in zip(parts, found, strict=True)], limits)
@@ -85,10 +87,10 @@ def _balance(parts: Sequence[Part], limits: Limits) -> list[Target]:
     ]
 
 
-def _descended(problem: Problem, limits: Limits) -> Found:
+def _descended(problem: Problem, limits: Limits, groups: int = 1) -> Found:
     arena = arena_of(problem)
     moves = min(limits.moves_max, 4 * problem.vms)
-    careful = problem.vms * problem.nodes * min(moves, problem.vms) <= CAREFUL
+    careful = problem.vms * problem.nodes * min(moves, problem.vms) * groups <= CAREFUL
     least = limits.least_gain * total(arena) / max(int(arena.counts.sum()), 1)
     vms, to, gains = descend(
         arena, moves, least, limits.score, careful, spare_of(problem, arena), price_of(problem)
@@ -129,11 +131,11 @@ def _improved(problem: Problem, found: Found, limits: Limits) -> Target:
     return _target(problem, plain if over else arena, found)
 
 
-def _better(problem: Problem, found: Found, score: float, seed: int = 1) -> Arena:
+def _better(problem: Problem, found: Found, score: float) -> Arena:
     arena = _arena_after(problem, found)
     spare, few = spare_of(problem, arena_of(problem)), problem.nodes <= FEW_NODES
     if few:
-        anneal(arena, len(found.vms), TRIALS, score, spare, seed)
+        anneal(arena, len(found.vms), TRIALS if score == -np.inf else TRIALS_MORE, score, spare, SEED)
     polish(arena, 8, score, few, spare)
     return arena
 
