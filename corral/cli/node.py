@@ -94,6 +94,28 @@ def uncordon(node: NodeName, dry_run: DryRunOption = False, output: OutputOption
 
 @commands.command()
 @grouped(how=following)
+def drain(
+    node: NodeName,
+    parallel: Annotated[int, typer.Option("--parallel", metavar="N", help="Migrations side by side.")] = 2,
+    moves: Annotated[int, typer.Option("--moves", metavar="N", help="At most.")] = 10_000,
+    how: How = GIVEN,
+) -> None:
+    """Cordon a node, then live-migrate every VM off it. --dry-run shows where each would go, and what it takes.
+
+    Example: corral node drain node1 --dry-run
+    """
+    from corral.cli.parts.moves import show_plan
+
+    asked = {"goal": "drain", "nodes": [node], "parallel": parallel, "moves_max": moves}
+    with connect() as client:
+        if how.dry_run:
+            show_plan(client.rebalances.plan(**asked), how.output)
+            return
+        finish(client, [client.rebalances.apply(**asked)], how)
+
+
+@commands.command()
+@grouped(how=following)
 def remove(
     node: NodeName,
     force: Annotated[

@@ -35,6 +35,7 @@ from corral.client.nouns import (
     Policies,
     Pools,
     Ports,
+    Rebalances,
     Profiles,
     Snapshots,
     Tokens,
@@ -77,6 +78,7 @@ class Client:
         self.profiles = Profiles(self.connection)
         self.policies = Policies(self.connection)
         self.groups = Groups(self.connection)
+        self.rebalances = Rebalances(self.connection)
         self.ports = Ports(self.connection)
         self.operations = Operations(self.connection)
         self.events = Events(self.connection)

@@ -32,6 +32,7 @@ from corral.model.policy import SchedulingPolicy
 from corral.model.pool import StoragePool
 from corral.model.port import Port
 from corral.model.profile import VMProfile
+from corral.model.rebalance import Rebalance
 from corral.model.resource import Resource
 from corral.model.snapshot import Snapshot
 from corral.model.token import JoinToken, Token
@@ -379,6 +380,22 @@ class Policies(Noun[SchedulingPolicy]):
 
 class Groups(Noun[PlacementGroup]):
     kind = PlacementGroup
+
+
+class Rebalances(Noun[Rebalance]):
+    kind = Rebalance
+
+    def plan(self, **fields: object) -> dict[str, Any]:
+        """What a rebalance would do now; nothing moves."""
+        body = msgspec.json.encode(fields)
+        answer = self._connection.send(Request("POST", "/api/v1/rebalance/plan", {}, body))
+        return decoded(answer, dict[str, Any])
+
+    def apply(self, **fields: object) -> Operation:
+        """Move VMs towards the goal."""
+        query = {"dry_run": "true"} if self._options.dry_run else {}
+        body = msgspec.json.encode(fields)
+        return decoded(self._connection.send(Request("POST", "/api/v1/rebalance", query, body)), Operation)
 
 
 class Adoption(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from corral.model.network import Network
 from corral.model.node import NetworkOnNode, Node, PoolOnNode
 from corral.model.operation import Operation, OperationState, OperationStatus, Step, Verb
 from corral.model.pool import StoragePool
+from corral.model.rebalance import MoveState, Rebalance, RebalancePhase
 from corral.model.resource import Resource, Trouble
 from corral.model.snapshot import Snapshot, SnapshotPhase
 from corral.model.units import format_size
@@ -81,11 +82,38 @@ def _verdict(op: Operation, target: Resource | None, nodes: tuple[Node, ...]) ->
             return _snapshot(op, snapshot)
         case Image() as image if op.spec.verb is Verb.CREATE:
             return _image(image)
+        case Rebalance():
+            return _rebalance(target)
         case StoragePool():
             return _on_nodes(op, [(n, n.status.pools.get(target.id)) for n in nodes])
         case Network():
             return _on_nodes(op, [(n, n.status.networks.get(target.id)) for n in nodes])
     return Verdict(step="delete", waiting_for="its copies") if op.spec.verb is Verb.DELETE else DONE
+
+
+def _rebalance(rebalance: Rebalance) -> Verdict:
+    """How far the moves of the present plan are, with those made before it."""
+    status = rebalance.status
+    moves = [m for m in status.moves if m.state is not MoveState.DROPPED]
+    made = sum(m.state is MoveState.DONE for m in moves)
+    result: dict[str, str | int | float] = {
+        "rebalance": rebalance.id,
+        "moves": made,
+        "score_before": round(status.before, 4),
+        "score_after": round(status.after, 4),
+    }
+    match status.phase:
+        case RebalancePhase.DONE:
+            return Verdict(state=OperationState.SUCCEEDED, progress=1.0, result=result)
+        case RebalancePhase.FAILED:
+            return Verdict(state=OperationState.FAILED, error=status.trouble, result=result)
+        case RebalancePhase.CANCELLED:
+            return Verdict(state=OperationState.CANCELLED, result=result)
+        case RebalancePhase.PLANNING:
+            return Verdict(step="plan" if not status.plans else "plan anew", progress=0.0)
+    moving = sum(m.state is MoveState.MOVING for m in moves)
+    waiting = f"{made} of {len(moves)} moves are made, {moving} VMs migrate"
+    return Verdict(step="migrate VMs", progress=made / max(len(moves), 1), waiting_for=waiting)
 
 
 def _target_gone(op: Operation) -> Verdict:

@@ -41,6 +41,8 @@ class Verb(StrEnum):
     ADOPT = "adopt"
     RELEASE = "release"
     SETTLE = "settle"
+    REBALANCE = "rebalance"
+    DRAIN = "drain"
 
 
 class Step(Struct, frozen=True, kw_only=True):

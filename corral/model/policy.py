@@ -47,11 +47,26 @@ class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     bonus: float = 1.0  # beside R: of what is known of a node besides, see scheduler/columns.py
 
 
+class Rebalancing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """When the fleet is balanced without being asked; counts in the policy called `default` only.
+
+    It begins above one score and has to promise a part of it, and pauses afterwards, so that it does not swing.
+    """
+
+    automatic: bool = False
+    start_above: float = 0.2  # score: standard deviations of the nodes' shares of CPU and memory, added
+    gain: float = 0.25  # share of the score that the moves have to take away
+    moves_max: int = 20  # at a time
+    parallel: int = 2  # migrations side by side
+    pause_s: float = 900.0  # after the last one
+
+
 class SchedulingPolicySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     summary: str = ""  # what it is for, in a line
     score: Score = Score.BALANCE
     weights: Weights = Weights()  # for score balance; stranding and bonus for pack too
     spare: Spare = Spare.NONE
+    rebalance: Rebalancing = Rebalancing()
 
 
 class SchedulingPolicy(Resource, frozen=True, kw_only=True, tag="SchedulingPolicy"):

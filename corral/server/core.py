@@ -19,6 +19,7 @@ from corral.controllers.image import KEEP_S, ImageController
 from corral.controllers.janitor import Janitor
 from corral.controllers.node import NodeController
 from corral.controllers.operation import OperationController
+from corral.controllers.rebalance import RebalanceController, Think, think_here
 from corral.controllers.runner import Controller, Runner
 from corral.controllers.snapshot import SnapshotController
 from corral.controllers.vm import VmController
@@ -59,10 +60,15 @@ class ServerCore:
         self.cpus = best_cpus()
         self.services.vms.figures = self.hub.vm_facts
         self.leading = False
+        self.think_with(think_here)
         self.forget_image: Callable[[str], Awaitable[None]] | None = None
         self.fetch_image: Callable[[str], None] | None = None
         self.image_keep_s = KEEP_S
         self.tasks: list[asyncio.Task[Any]] = []
+
+    def think_with(self, think: Think) -> None:
+        """What makes plans that take long; before start()."""
+        self.think = self.services.rebalancing.think = think
 
     async def start(self) -> None:
         """Load the mirror, then follow the store and try to lead. Returns when reads can be served."""
@@ -121,6 +127,7 @@ class ServerCore:
             VolumeController(desk),
             SnapshotController(desk),
             ImageController(desk, self.forget_image, self.fetch_image, self.image_keep_s),
+            RebalanceController(desk, self.cpus, self.think),
             OperationController(desk),
             Janitor(desk),
         ]

@@ -23,6 +23,7 @@ from corral import log as logs
 from corral.clock import Clock, SystemClock, new_id
 from corral.files import held, write_whole
 from corral.program import run_until_stopped, tell_systemd
+from corral.controllers.rebalance import think_aside
 from corral.server.admission import Admission
 from corral.server.config import ServerConfig
 from corral.server.consoles import Consoles
@@ -129,6 +130,7 @@ async def _core(config: ServerConfig, clock: Clock, stack: AsyncExitStack) -> tu
     core.image_keep_s = config.image_keep_s
     core.services.desk.trash_s = config.trash_s
     imports = Imports(core.image_store, Whereabouts.of(config.image_networks))
+    core.think_with(think_aside)
     core.forget_image, core.fetch_image = imports.forget, imports.begin
     stack.push_async_callback(imports.close)
     await core.start()

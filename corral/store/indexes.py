@@ -16,6 +16,7 @@ from corral.model.found import FoundDomain
 from corral.model.image import Image
 from corral.model.operation import Operation
 from corral.model.port import Port
+from corral.model.rebalance import Rebalance
 from corral.model.resource import Resource
 from corral.model.snapshot import Snapshot
 from corral.model.token import JoinToken, Token
@@ -69,6 +70,10 @@ declare(
     policy=lambda vm: present(vm.spec.policy),
     group=lambda vm: vm.spec.groups,
     unplaced=lambda vm: () if vm.status.node or vm.deleting else ("yes",),
+)
+declare(
+    Rebalance,
+    moving=lambda rebalance: () if rebalance.ended else {move.vm for move in rebalance.status.moves},
 )
 declare(
     Volume,

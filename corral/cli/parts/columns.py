@@ -191,6 +191,18 @@ def group_columns() -> Sequence[Column]:
     )
 
 
+def rebalance_columns() -> Sequence[Column]:
+    return (
+        NAME,
+        Column("GOAL", lambda r: r.spec.goal),
+        Column("PHASE", lambda r: r.status.phase, phase=True),
+        Column("MADE", lambda r: str(sum(m.state == "done" for m in r.status.moves)), right=True),
+        Column("MOVES", lambda r: str(sum(m.state != "dropped" for m in r.status.moves)), right=True),
+        Column("SCORE", lambda r: f"{r.status.before:.3f} to {r.status.after:.3f}" if r.status.plans else "-"),
+        ID,
+    )
+
+
 def operation_columns() -> Sequence[Column]:
     return (
         Column("ID", lambda o: o.id),

@@ -18,8 +18,8 @@ R = TypeVar("R")
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """The same function as machine code: no Python objects inside, division by zero gives infinity."""
-    return cast(Callable[P, R], numba.njit(cache=True, error_model="numpy")(function))
+    """The same function as machine code: no Python objects inside, division by zero gives infinity, threads run on."""
+    return cast(Callable[P, R], numba.njit(cache=True, error_model="numpy", nogil=True)(function))
 
 
 @compiled

@@ -143,7 +143,7 @@ def _better(problem: Problem, found: Found, score: float) -> Arena:
 def _arena_after(problem: Problem, found: Found) -> Arena:
     arena = arena_of(problem)
     for vm, node in zip(found.vms, found.to, strict=True):
-        put(arena, vm, node)
+        put(arena, int(vm), int(node))
     return arena
 
 
@@ -197,7 +197,9 @@ def _exactly(problem: Problem, tried: Arena, limits: Limits, spare: int, empty_w
     arena = arena_of(problem)
     moved = np.nonzero(node != arena.home)[0]
     for vm in moved:
-        put(arena, vm, node[vm])
+        put(arena, int(vm), int(node[vm]))
+    if empty_worth:  # what is emptied is powered off, and absorbs nothing
+        arena.open[np.unique(problem.node[moved])] &= arena.first[np.unique(problem.node[moved])] >= 0
     within = len(moved) <= limits.moves_max and problem.bytes[moved].sum() <= limits.bytes_max
     if not within or (spare >= 0 and unabsorbed(arena, spare) > spare):
         return tried

@@ -138,7 +138,7 @@ def change_of(arena: Arena, vm: int, there: int, score: float, left: Floats) -> 
         change += arena.weight[t] * math.sqrt(max(square - mean * mean, 0.0))
     if arena.rules_from[vm] < arena.rules_from[vm + 1]:
         change += rules_gain(arena, vm, there)
-    return change
+    return float(change)
 
 
 @compiled

@@ -4,19 +4,13 @@ In this room   Goal, Limits
 Next door      goals.py pursues them, plan.py keeps the limits
 """
 
-from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
 
+from corral.model.rebalance import Goal as Goal
+
 MOVES_MAX: Final = 100_000
-
-
-class Goal(StrEnum):
-    BALANCE = "balance"  # a lower score
-    CONSOLIDATE = "consolidate"  # as many nodes as possible without VMs, to be powered off
-    REPAIR = "repair"  # rules that are broken, nothing else
-    DRAIN = "drain"  # every VM off the nodes that are to be emptied
 
 
 class Limits(Struct, frozen=True, kw_only=True):

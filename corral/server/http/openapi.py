@@ -85,6 +85,7 @@ def _tags(used: Iterable[str]) -> list[str]:
         "Profiles",
         "Policies",
         "Groups",
+        "Rebalancing",
         "Operations",
         "Events",
         "Changes",

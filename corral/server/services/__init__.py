@@ -16,6 +16,7 @@ from corral.server.services.networks import Networks
 from corral.server.services.operations import Operations
 from corral.server.services.policies import Policies
 from corral.server.services.profiles import Profiles
+from corral.server.services.rebalancing import RebalanceService
 from corral.server.services.snapshots import Snapshots
 from corral.server.services.things import Nodes, Pools
 from corral.server.services.tokens import Tokens
@@ -41,6 +42,7 @@ class Services:
         self.profiles = Profiles(desk)
         self.policies = Policies(desk)
         self.groups = Groups(desk)
+        self.rebalancing = RebalanceService(desk)
         self.nodes = Nodes(desk)
         self.operations = Operations(desk)
         self.tokens = Tokens(desk)

@@ -5,6 +5,7 @@ import msgspec
 from corral.errors import CorralError
 from corral.model.image import Image
 from corral.model.operation import Operation, Verb
+from corral.model.rebalance import Rebalance
 from corral.model.resource import Resource
 from corral.model.vm import VM
 from corral.model.volume import Volume
@@ -67,6 +68,10 @@ class Operations:
             case Verb.START, VM():
                 spec = msgspec.structs.replace(target.spec, running=False)
                 return target.having(spec=spec, generation=target.generation + 1)
+            case Verb.REBALANCE | Verb.DRAIN, Rebalance() if not target.ended:
+                return target.having(
+                    spec=msgspec.structs.replace(target.spec, cancel=True), generation=target.generation + 1
+                )
             case Verb.MIGRATE, VM(spec=spec) if spec.migration and spec.migration.id == operation.id:
                 wish = msgspec.structs.replace(spec.migration, cancel=True)
                 return target.having(

@@ -74,6 +74,16 @@ def check_spec(spec: SchedulingPolicySpec) -> None:
         weight = getattr(spec.weights, name)
         if not (math.isfinite(weight) and 0 <= weight <= WEIGHT_MAX):
             raise Invalid(f"spec.weights.{name}", weight, f"a weight from 0 to {WEIGHT_MAX:g}")
+    wanted = spec.rebalance
+    for field, value, least, most in (
+        ("start_above", wanted.start_above, 0.0, 10.0),
+        ("gain", wanted.gain, 0.01, 1.0),
+        ("moves_max", wanted.moves_max, 1, 1000),
+        ("parallel", wanted.parallel, 1, 64),
+        ("pause_s", wanted.pause_s, 60.0, 30 * 86_400.0),
+    ):
+        if not least <= value <= most:  # NaN is not
+            raise Invalid(f"spec.rebalance.{field}", value, f"{least:g} to {most:g}")
 
 
 def check_policy_name(name: str, mirror: Mirror) -> None:

@@ -9,6 +9,7 @@ from corral.model.migration import MigrationPolicy
 from corral.model.network import Segment, Subnet
 from corral.model.policy import SchedulingPolicySpec
 from corral.model.profile import DiskChoice, HardwareChoice, NicChoice, Size, VMProfileSpec
+from corral.model.rebalance import Goal
 from corral.model.token import Role
 from corral.model.vm import CloudInit, RestartPolicy
 
@@ -338,3 +339,13 @@ class CreateJoinToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Body of POST /nodes/join-tokens."""
 
     ttl_s: float = 3600.0
+
+
+class AskRebalance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /rebalance and POST /rebalance/plan."""
+
+    goal: Goal = Goal.BALANCE
+    nodes: tuple[str, ...] = ()  # drain: names or ids of the nodes to be emptied
+    moves_max: int = 100
+    bytes_max: Size = 0  # that all migrations send; 0: no limit
+    parallel: int = 2  # migrations side by side
