@@ -97,7 +97,7 @@ def only(cluster: Cluster, group: str) -> Cluster:
 def read(path: Path) -> Cluster:
     sections = [part.split("\n") for part in path.read_text().rstrip("\n").split("\n\n")]
     groups, nodes, vms, *rest = [[line for line in s if line] for s in _sections(sections)]
-    tags, policies = (rest + [[], []])[:2]
+    tags, policies = [*rest, [], []][:2]
     return Cluster(
         groups=groups,
         nodes=[_node(line.split("|")) for line in nodes],
@@ -183,7 +183,9 @@ def problem_of(
     rows, mine = cluster.of(group)
     nodes, vms = [cluster.nodes[i] for i in rows], [cluster.vms[i] for i in mine]
     if odd := {v.storage for v in vms} - {*SHARED}:
-        raise ValueError(f"VMs on {', '.join(sorted(odd))} have local disks or a second node, which count in hbal's score")
+        raise ValueError(
+            f"VMs on {', '.join(sorted(odd))} have local disks or a second node, which count in hbal's score"
+        )
     row = {n.name: i for i, n in enumerate(nodes)}
     at = np.array([row[v.node] for v in vms], dtype=np.int64)
     runs = np.array([v.runs for v in vms], dtype=np.float64)
@@ -202,7 +204,9 @@ def problem_of(
         disk_used = np.where(disk > 0, 1 - disk_free / np.maximum(disk, 1.0), 0.0)
     ones, none = np.ones(len(nodes)), np.zeros(len(nodes))
     measured = [np.array([loads[v.name][k] for v in vms]) for k in range(LOADS)] if loads else []
-    load_terms = [(1.0, load, ones, none) for load in measured] or [(float(LOADS), np.ones(len(vms)), ones, none)]
+    load_terms = [(1.0, load, ones, none) for load in measured] or [
+        (float(LOADS), np.ones(len(vms)), ones, none)
+    ]
     terms = [  # weight, what a VM brings, scale, offset
         (0.5, memory * runs, by_memory, taken),
         (0.5, memory * runs, by_memory, seen),

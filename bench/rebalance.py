@@ -64,7 +64,7 @@ class Files:
         return Ran(moves=[(m[1], m[3]) for m in steps], seconds=seconds, score=score)
 
     def judged(self, cluster: Cluster, loads: Loads | None, group: str, moves: Moves) -> float:
-        """hbal's score of the group after these moves."""
+        """Hbal's score of the group after these moves."""
         after = moved(cluster, moves)
         command = [*self._command(after, loads, group), "-l", "0"]
         text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -93,9 +93,7 @@ def names_of(cluster: Cluster, plan: MovePlan, vms: Sequence[int], nodes: Sequen
     return [(cluster.vms[vms[m.vm]].name, cluster.nodes[nodes[m.target]].name) for m in plan.moves]
 
 
-def ours(
-    cluster: Cluster, loads: Loads | None, group: str, limits: Limits
-) -> tuple[MovePlan, Moves, float]:
+def ours(cluster: Cluster, loads: Loads | None, group: str, limits: Limits) -> tuple[MovePlan, Moves, float]:
     """Plan, names, seconds; from arrays in memory, as hbal's own figure is without reading its file."""
     nodes, vms = cluster.of(group)
     problem = htools.problem_of(cluster, group, loads=loads, spare=True)

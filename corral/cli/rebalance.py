@@ -10,12 +10,11 @@ from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.moves import show_plan
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
-    DryRunOption,
+    How,
     Output,
     OutputOption,
-    TimeoutOption,
-    WaitOption,
     YesOption,
+    following,
     listing,
     sure,
 )
@@ -55,25 +54,22 @@ def plan(body: Mapping[str, Any] = GIVEN, output: OutputOption = Output.TABLE) -
 
 
 @commands.command()
-@grouped(body=asked)
+@grouped(body=asked, how=following)
 def apply(
     body: Mapping[str, Any] = GIVEN,
     yes: YesOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = None,
-    timeout: TimeoutOption = "",
-    output: OutputOption = Output.TABLE,
+    how: How = GIVEN,
 ) -> None:
     """Plan and move. A changed fleet is planned anew; cancelling the operation stops what has not begun.
 
     Example: corral rebalance apply --moves 20 --parallel 2
     """
     with connect() as client:
-        if dry_run:
-            show_plan(client.rebalances.plan(**body), output)
+        if how.dry_run:
+            show_plan(client.rebalances.plan(**body), how.output)
             return
         sure(f"Move up to {body['moves_max']} running VMs?", yes)
-        finish(client, [client.rebalances.apply(**body)], output, wait=wait, timeout=timeout)
+        finish(client, [client.rebalances.apply(**body)], how)
 
 
 @commands.command("list")

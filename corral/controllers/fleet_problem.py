@@ -60,7 +60,9 @@ def question_of(
     mirror, fleet = keeper.mirror, keeper.fleet
     vms = [vm for vm in mirror.list(VM) if vm.status.node in fleet.row and len(vm.claimed_on) == 1]
     free_to_go = [vm.id not in without and not obstacles_of(mirror, vm) and not vm.spec.node for vm in vms]
-    forecasts = {VmId(vm.id): f for vm, may in zip(vms, free_to_go, strict=True) if may and (f := foresee(vm))}
+    forecasts = {
+        VmId(vm.id): f for vm, may in zip(vms, free_to_go, strict=True) if may and (f := foresee(vm))
+    }
     policy, size = default_policy(mirror), fleet.size
     capacity = np.minimum(fleet.capacity[:size], UNLIMITED)
     claims = np.array([fleet.amounts(fleet.claims[VmId(vm.id)][0]) for vm in vms]).reshape(

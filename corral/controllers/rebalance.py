@@ -66,7 +66,9 @@ def foresee_from(mirror: Mirror) -> Foresee:
                 first_bytes=figures.first_bytes if figures else 0,
                 dirty_bytes_s=figures.dirty_bytes_s if figures and figures.dirty_bytes_s else None,
                 disk_bytes=sum(disk_bytes(v) for v in local_volumes(mirror, vm)),
-                link=sorted(links, key=lambda link: link.bandwidth_bytes_s)[len(links) // 2] if links else None,
+                link=sorted(links, key=lambda link: link.bandwidth_bytes_s)[len(links) // 2]
+                if links
+                else None,
                 policy=vm.spec.migration_policy,
             )
         )[1]
@@ -175,7 +177,11 @@ class RebalanceController(Seat):
         spec = RebalanceSpec(moves_max=wanted.moves_max, parallel=wanted.parallel, automatic=True)
         question = question_of(self.keeper, spec, foresee_from(self.mirror))
         plan = await self.think(question)
-        if plan.moves and plan.before > wanted.start_above and plan.before - plan.after >= wanted.gain * plan.before:
+        if (
+            plan.moves
+            and plan.before > wanted.start_above
+            and plan.before - plan.after >= wanted.gain * plan.before
+        ):
             id = new_id("rebalance", self.clock)
             new = Rebalance(id=id, name=id.lower(), created_at=self.clock.now_s(), spec=spec)
             event = self.desk.event(

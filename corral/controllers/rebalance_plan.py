@@ -73,9 +73,7 @@ def _as_seen(move: Move, vm: VM | None) -> Move:
     return move
 
 
-def _begin(
-    rebalance: Rebalance, seen: RebalanceStatus, look: Look, obstacles: Obstacles
-) -> Go | Rest:
+def _begin(rebalance: Rebalance, seen: RebalanceStatus, look: Look, obstacles: Obstacles) -> Go | Rest:
     """As many moves of the present wave as may run side by side."""
     open_ = [m for m in seen.moves if m.state in (MoveState.WAITING, MoveState.MOVING)]
     wave = min(m.wave for m in open_)

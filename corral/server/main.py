@@ -21,9 +21,9 @@ from msgspec import Struct
 
 from corral import log as logs
 from corral.clock import Clock, SystemClock, new_id
+from corral.controllers.rebalance import think_aside
 from corral.files import held, write_whole
 from corral.program import run_until_stopped, tell_systemd
-from corral.controllers.rebalance import think_aside
 from corral.server.admission import Admission
 from corral.server.config import ServerConfig
 from corral.server.consoles import Consoles

@@ -126,7 +126,9 @@ def test_a_serial_console_stays_while_its_vm_migrates(world: World, seen: str) -
     assert world.node_of(seen) != source
     try:
         first = last = int(hear(serial, rb"tick-(\d+)\r?\n")[1])
-        while last < first + 15:  # not each of them in a line of its own: the guest counts on this console too
+        while (
+            last < first + 15
+        ):  # not each of them in a line of its own: the guest counts on this console too
             last = int(hear(serial, rb"tick-(\d+)\r?\n")[1])
         (shown,) = [c for c in world.client.consoles.list() if c.kind == "serial"]
         assert shown.node == world.vm(seen).status.node

@@ -198,7 +198,9 @@ def rebalance_columns() -> Sequence[Column]:
         Column("PHASE", lambda r: r.status.phase, phase=True),
         Column("MADE", lambda r: str(sum(m.state == "done" for m in r.status.moves)), right=True),
         Column("MOVES", lambda r: str(sum(m.state != "dropped" for m in r.status.moves)), right=True),
-        Column("SCORE", lambda r: f"{r.status.before:.3f} to {r.status.after:.3f}" if r.status.plans else "-"),
+        Column(
+            "SCORE", lambda r: f"{r.status.before:.3f} to {r.status.after:.3f}" if r.status.plans else "-"
+        ),
         ID,
     )
 

@@ -23,7 +23,10 @@ from corral.scheduler.rebalance.spares import unabsorbed
 
 Dice = NDArray[np.uint64]
 HOT, COLD = 0.02, 0.00002  # temperatures at begin and end, as shares of the score
-RETARGET, NEAR = 0.4, 0.7  # below: another target for a moved VM; below: another VM of the same node; else any
+RETARGET, NEAR = (
+    0.4,
+    0.7,
+)  # below: another target for a moved VM; below: another VM of the same node; else any
 
 
 @compiled

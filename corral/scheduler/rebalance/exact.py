@@ -34,9 +34,13 @@ def fewest_moves(problem: Problem, *, empty_worth: float = 0.0) -> Ints | None:
     if not vms:
         return problem.node.copy()
     stays = np.arange(nodes)[None, :] == problem.node[:, None]  # (vms, nodes)
-    may = problem.fits[problem.kind] & (problem.takes_vms & ~problem.leaving)[None, :] & problem.movable[:, None]
+    may = (
+        problem.fits[problem.kind]
+        & (problem.takes_vms & ~problem.leaving)[None, :]
+        & problem.movable[:, None]
+    )
     may = np.where(stays, ~problem.leaving[None, :] | ~problem.movable[:, None], may)
-    may &= (problem.group[None, :] == problem.group[problem.node][:, None])
+    may &= problem.group[None, :] == problem.group[problem.node][:, None]
     cost = np.where(stays, 0.0, np.maximum(problem.bytes, 1.0)[:, None]).ravel()
     count = vms * nodes
     variables = count + nodes  # x: VM on node; y: node has VMs
@@ -74,9 +78,7 @@ def _room(problem: Problem, variables: int) -> list[LinearConstraint]:
         rows = np.concatenate([np.tile(np.arange(nodes), vms), np.arange(nodes)])
         columns = np.arange(variables)
         values = np.concatenate([np.repeat(claims, nodes), -room])
-        limits.append(
-            LinearConstraint(csr_array((values, (rows, columns)), (nodes, variables)), -np.inf, 0)
-        )
+        limits.append(LinearConstraint(csr_array((values, (rows, columns)), (nodes, variables)), -np.inf, 0))
     return limits
 
 

@@ -31,7 +31,9 @@ FEW_NODES: Final = 32  # up to which moves are annealed
 TRIALS: Final = 400_000  # of annealing
 TRIALS_MORE: Final = 1_000_000  # where a score is to be reached with few moves
 MANY_VMS: Final = 5_000  # above which moves are not polished
-CAREFUL: Final = 10_000_000  # VMs x nodes x moves, of all groups, up to which all VMs are looked at before each move
+CAREFUL: Final = (
+    10_000_000  # VMs x nodes x moves, of all groups, up to which all VMs are looked at before each move
+)
 LEAST: Final = 1e-6  # gain of a move that is worth making where a score is to be reached
 SEED: Final = 1  # of chance, so that equal problems give equal plans
 TIE_BREAK: Final = 1e-3  # weight of the balance where rules are what counts
@@ -80,7 +82,9 @@ def _balance(parts: Sequence[Part], limits: Limits) -> list[Target]:
     found = [_descended(part.problem, limits, len(parts)) for part in parts]
     if limits.score > -np.inf:
         return [_fewest(part.problem, f, limits) for part, f in zip(parts, found, strict=True)]
-    counts = _shares([f.gains for f in found], [p.problem.bytes[f.vms] for p, f in zip(parts, found, strict=True)], limits)
+    counts = _shares(
+        [f.gains for f in found], [p.problem.bytes[f.vms] for p, f in zip(parts, found, strict=True)], limits
+    )
     return [
         _improved(part.problem, f.first(count), limits)
         for part, f, count in zip(parts, found, counts, strict=True)

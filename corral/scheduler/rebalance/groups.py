@@ -31,10 +31,22 @@ def parts_of(problem: Problem) -> list[Part]:
 def _part(problem: Problem, vms: Ints, nodes: Ints) -> Part:
     new_node = np.full(problem.nodes, -1, dtype=np.int64)
     new_node[nodes] = np.arange(len(nodes))
-    by_vm = {f: getattr(problem, f)[vms] for f in ("claims", "amounts", "movable", "kind", "seconds", "bytes")}
+    by_vm = {
+        f: getattr(problem, f)[vms] for f in ("claims", "amounts", "movable", "kind", "seconds", "bytes")
+    }
     by_node = {
         f: getattr(problem, f)[nodes]
-        for f in ("capacity", "base", "scale", "offset", "takes_vms", "counts", "leaving", "group", "failure_domain")
+        for f in (
+            "capacity",
+            "base",
+            "scale",
+            "offset",
+            "takes_vms",
+            "counts",
+            "leaving",
+            "group",
+            "failure_domain",
+        )
     }
     part = msgspec.structs.replace(
         problem,
@@ -52,9 +64,9 @@ def _rules(problem: Problem, vms: Ints, nodes: Ints) -> tuple[Rule, ...]:
     if not problem.rules:
         return ()
     new_vm = {int(vm): row for row, vm in enumerate(vms)}
-    here = (
-        (rule, tuple(new_vm[vm] for vm in rule.vms if vm in new_vm)) for rule in problem.rules
-    )
+    here = ((rule, tuple(new_vm[vm] for vm in rule.vms if vm in new_vm)) for rule in problem.rules)
     return tuple(
-        msgspec.structs.replace(rule, vms=members, domain=rule.domain[nodes]) for rule, members in here if members
+        msgspec.structs.replace(rule, vms=members, domain=rule.domain[nodes])
+        for rule, members in here
+        if members
     )

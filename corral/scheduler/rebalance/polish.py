@@ -44,9 +44,7 @@ def polish(arena: Arena, rounds: int, goal: float, wide: bool, spare: int) -> in
 
 
 @compiled
-def _retarget(
-    arena: Arena, vm: int, everywhere: Ints, left: Floats, line: Floats, spare: int
-) -> int:
+def _retarget(arena: Arena, vm: int, everywhere: Ints, left: Floats, line: Floats, spare: int) -> int:
     """Let the VM go elsewhere, or stay at home, where that is better."""
     old = arena.node[vm]
     change, node = best_target(arena, vm, spread(arena), everywhere, slopes(arena), left, line)
@@ -91,4 +89,3 @@ def _send_another(
         put(arena, other, here)
     put(arena, vm, old)
     return 0
-

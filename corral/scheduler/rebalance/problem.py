@@ -91,5 +91,5 @@ def check(problem: Problem) -> None:
     for name, array in {"capacity": problem.capacity, **{n: a for n, (a, _) in shapes.items()}}.items():
         if not np.isfinite(array).all() or (array < 0).any():
             raise Invalid(name, "NaN, infinite or negative", "figures of 0 or more")
-    if vms and not (0 <= problem.node.min() and problem.node.max() < nodes):
+    if vms and not (problem.node.min() >= 0 and problem.node.max() < nodes):
         raise Invalid("node", "a row beyond the nodes", f"0 to {nodes - 1}")

@@ -62,17 +62,13 @@ def descend(
                 refused[best], gain[best], failed = True, 0.0, failed + 1
         if made:
             refused[:] = False
-        elif not failed:
-            break
-        elif len(kept) and gain[kept].min() >= 0.0 and others >= 0.0:
+        elif not failed or (len(kept) and gain[kept].min() >= 0.0 and others >= 0.0):
             break
     return moved[:done], targets[:done], gained[:done]
 
 
 @compiled
-def _look(
-    arena: Arena, vms: Ints, among: Ints, least: float, price: Floats, gain: Floats, to: Ints
-) -> None:
+def _look(arena: Arena, vms: Ints, among: Ints, least: float, price: Floats, gain: Floats, to: Ints) -> None:
     """Each VM's best move: its change of the score for its price (0: none that brings enough), and where to."""
     now, slope = spread(arena), slopes(arena)
     left, line = np.empty((2, len(arena.weight))), np.empty(len(arena.first))

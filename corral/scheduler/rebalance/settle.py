@@ -58,9 +58,7 @@ def settle(
 
 
 @compiled
-def _begin(
-    arena: Arena, vm: int, target: int, held: Floats, busy: Ints, per_node: int, spare: int
-) -> bool:
+def _begin(arena: Arena, vm: int, target: int, held: Floats, busy: Ints, per_node: int, spare: int) -> bool:
     """Make the move part of the wave, if it can be."""
     source = arena.node[vm]
     if busy[source] >= per_node or busy[target] >= per_node or not allowed(arena, vm, target):

@@ -43,7 +43,9 @@ class Rebalancing(CorralError):
     def __init__(self, running: Rebalance) -> None:
         super().__init__(
             f"{running.name} runs already, for {running.spec.goal}",
-            hint="Wait for it, or cancel its operation: `corral operation list --target " + running.name + "`.",
+            hint="Wait for it, or cancel its operation: `corral operation list --target "
+            + running.name
+            + "`.",
             rebalance=running.id,
         )
 
@@ -122,7 +124,9 @@ class RebalanceService:
         id = new_id("rebalance", self.clock)
         rebalance = Rebalance(id=id, name=id.lower(), created_at=self.clock.now_s(), spec=spec)
         cordoned = [
-            node.having(spec=msgspec.structs.replace(node.spec, cordoned=True), generation=node.generation + 1)
+            node.having(
+                spec=msgspec.structs.replace(node.spec, cordoned=True), generation=node.generation + 1
+            )
             for id in spec.nodes
             if isinstance(node := self.mirror.get(id), Node) and not node.spec.cordoned
         ]
@@ -148,6 +152,6 @@ class RebalanceService:
             goal=ask.goal,
             nodes=tuple(NodeId(self.mirror.find(Node, name).id) for name in ask.nodes),
             moves_max=ask.moves_max,
-            bytes_max=parse_size(ask.bytes_max, "bytes_max"),
+            bytes_max=parse_size(ask.bytes_max, "bytes_max") if ask.bytes_max else 0,
             parallel=ask.parallel,
         )

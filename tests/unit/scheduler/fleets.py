@@ -70,7 +70,9 @@ def wrong_steps(problem: Problem, plan: MovePlan) -> list[str]:
         used[move.target] += claim
         node[vm] = move.target
         now = broken_rules(problem, node)
-        wrong += [f"{move} breaks rule {i}" for i, (a, b) in enumerate(zip(broken, now, strict=True)) if b > a]
+        wrong += [
+            f"{move} breaks rule {i}" for i, (a, b) in enumerate(zip(broken, now, strict=True)) if b > a
+        ]
         broken = now
         if absorbed and problem.spare and not absorbs(problem, node, used):
             wrong.append(f"{move} leaves a loss unabsorbed")

@@ -44,9 +44,7 @@ def test_what_is_balanced_stays() -> None:
 
 def test_settle_uses_a_third_node() -> None:
     problem = a_fleet([(8, 8), (8, 8), (8, 8)], [(0, 1, 8), (1, 1, 8)])
-    vms, to, wave, stone = settle(
-        arena_of(problem), np.array([0, 1]), np.array([1, 0]), 10, 4, 2, -1
-    )
+    vms, to, wave, stone = settle(arena_of(problem), np.array([0, 1]), np.array([1, 0]), 10, 4, 2, -1)
     assert list(zip(vms, to, stone, strict=True)) == [(0, 2, True), (1, 0, False), (0, 1, False)]
     assert list(wave) == [0, 1, 2], "room is free when the migration before is done, not sooner"
 
