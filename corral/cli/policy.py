@@ -45,6 +45,13 @@ WeightOption = Annotated[
     ),
 ]
 
+RebalanceOption = Annotated[
+    str,
+    typer.Option(
+        "--rebalance", help="on or off: balance the fleet by itself; counts in the policy called default."
+    ),
+]
+
 
 @commands.command("list")
 @grouped(query=listing)
@@ -94,6 +101,7 @@ def create(
     score: ScoreOption = "",
     weight: WeightOption = None,
     spare: SpareOption = "",
+    rebalance: RebalanceOption = "",
     label: LabelsOption = None,
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TABLE,
@@ -102,7 +110,7 @@ def create(
 
     Example: corral policy create default --score balance --weight memory=0.5 --spare node
     """
-    spec = _spec(summary, score, weight, spare)
+    spec = _spec(summary, score, weight, spare, rebalance)
     with connect() as client:
         policies = client.policies.having(dry_run=dry_run)
         operation = policies.create(name=name, labels=labels_of(label), spec=spec)
@@ -116,6 +124,7 @@ def set_(
     score: ScoreOption = "",
     weight: WeightOption = None,
     spare: SpareOption = "",
+    rebalance: RebalanceOption = "",
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -125,7 +134,7 @@ def set_(
     """
     import msgspec
 
-    spec = _spec(summary, score, weight, spare)
+    spec = _spec(summary, score, weight, spare, rebalance)
     if not spec:
         raise typer.BadParameter("nothing to set; --help lists what can be")
     with connect() as client:
@@ -152,10 +161,11 @@ def delete(
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    return {**old, **new, "weights": {**old.get("weights", {}), **new.get("weights", {})}}
+    parts = {part: {**old.get(part, {}), **new.get(part, {})} for part in ("weights", "rebalance")}
+    return {**old, **new, **parts}
 
 
-def _spec(summary: str, score: str, weight: list[str] | None, spare: str) -> dict[str, Any]:
+def _spec(summary: str, score: str, weight: list[str] | None, spare: str, rebalance: str) -> dict[str, Any]:
     """The body's spec, with what was given only."""
     weights: dict[str, float] = {}
     for text in weight or []:
@@ -164,5 +174,8 @@ def _spec(summary: str, score: str, weight: list[str] | None, spare: str) -> dic
             weights[term] = float(number)
         except ValueError:
             raise typer.BadParameter(f"{text}: write it like memory=0.5") from None
-    spec = {"summary": summary, "score": score, "weights": weights, "spare": spare}
+    if rebalance not in ("", "on", "off"):
+        raise typer.BadParameter(f"{rebalance}: on or off", param_hint="--rebalance")
+    automatic = {"automatic": rebalance == "on"} if rebalance else {}
+    spec = {"summary": summary, "score": score, "weights": weights, "spare": spare, "rebalance": automatic}
     return {name: value for name, value in spec.items() if value}

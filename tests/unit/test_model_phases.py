@@ -11,6 +11,7 @@ import corral.model
 from corral.model.image import IMAGE_PHASE_NEXT, ImagePhase
 from corral.model.node import NODE_PHASE_NEXT, NodePhase
 from corral.model.operation import OPERATION_STATE_NEXT, OperationState
+from corral.model.rebalance import REBALANCE_PHASE_NEXT, RebalancePhase
 from corral.model.snapshot import SNAPSHOT_PHASE_NEXT, SnapshotPhase
 from corral.model.vm import VM_PHASE_NEXT, VMPhase
 from corral.model.volume import VOLUME_PHASE_NEXT, VolumePhase
@@ -28,6 +29,13 @@ TABLES = [  # enum, table, first phase, phases that nothing leads out of
         id="Snapshot",
     ),
     pytest.param(NodePhase, NODE_PHASE_NEXT, NodePhase.JOINING, set(), id="Node"),
+    pytest.param(
+        RebalancePhase,
+        REBALANCE_PHASE_NEXT,
+        RebalancePhase.PLANNING,
+        {RebalancePhase.DONE, RebalancePhase.FAILED, RebalancePhase.CANCELLED},
+        id="Rebalance",
+    ),
     pytest.param(
         OperationState,
         OPERATION_STATE_NEXT,

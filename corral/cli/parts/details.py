@@ -95,6 +95,7 @@ def policy_details(policy: "SchedulingPolicy") -> Pairs:
         ("Score", spec.score),
         ("Weights", weights if spec.score == "balance" else ""),
         ("Spare", spec.spare),
+        ("Rebalance", "by itself" if spec.rebalance.automatic else ""),
     )
 
 

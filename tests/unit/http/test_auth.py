@@ -169,6 +169,7 @@ async def test_only_kinds_with_routes_can_be_seen(world: World) -> None:
         "VMProfile": Role.VIEWER,
         "SchedulingPolicy": Role.VIEWER,
         "PlacementGroup": Role.VIEWER,
+        "Rebalance": Role.VIEWER,
         "Port": Role.VIEWER,
         "FoundDomain": Role.VIEWER,
         "Operation": Role.VIEWER,
