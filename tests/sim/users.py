@@ -18,6 +18,7 @@ from corral.model.migration import MigrationPolicy, MigrationStage
 from corral.model.network import Segment, Subnet
 from corral.model.node import Node
 from corral.model.operation import Operation
+from corral.model.rebalance import Goal
 from corral.model.snapshot import Snapshot
 from corral.model.vm import VM
 from corral.model.volume import Volume
@@ -26,6 +27,7 @@ from corral.server.services.asking import Asking
 from corral.server.services.requests import (
     AddForward,
     AdoptDomain,
+    AskRebalance,
     CloneVM,
     CloneVolume,
     CreateNetwork,
@@ -153,6 +155,8 @@ class Users:
         snapshot = CreateSnapshot(name=self.chance.choice("abc"), memory=self.chance.random() < 0.3)
         twin = CloneVM(name=self.chance.choice(NAMES), full=self.chance.random() < 0.3)
         old = self.chance.choice(OLD)
+        goal = self.chance.choice((Goal.BALANCE, Goal.BALANCE, Goal.CONSOLIDATE, Goal.REPAIR))
+        node = f"n{self.chance.randrange(4)}"
         limit = LimitDisk(limits=DiskLimits(iops=int(pick * 4) * 100))
         wishes: list[tuple[str, Call]] = [
             (f"adopt {old}", lambda c, a: c.services.adoptions.adopt(_found(c, old), AdoptDomain(), a)),
@@ -196,6 +200,8 @@ class Users:
             (f"move {origin}", lambda c, a: c.services.volumes.move(origin, MoveVolume(pool=pool), a)),
             ("restore one", lambda c, a: c.services.volumes.restore(_one_deleted(c, pick), RestoreVolume(), a)),
             ("purge one", lambda c, a: c.services.volumes.delete(_one_deleted(c, pick), a, wipe=force)),
+            ("rebalance fleet", lambda c, a: c.services.rebalancing.apply(AskRebalance(goal=goal), a)),
+            (f"drain {node}", lambda c, a: c.services.rebalancing.apply(AskRebalance(goal=Goal.DRAIN, nodes=(node,)), a)),
             ("create-network inside", lambda c, a: c.services.networks.create(INSIDE, a)),
             ("change-network lan", lambda c, a: c.services.networks.update("lan", guarded, a)),
             ("delete-network inside", lambda c, a: c.services.networks.delete("inside", a)),

@@ -80,5 +80,6 @@ def test_every_table_of_the_model_is_tested_here() -> None:
         "NODE_PHASE_NEXT",
         "OPERATION_STATE_NEXT",
         "SNAPSHOT_PHASE_NEXT",
+        "REBALANCE_PHASE_NEXT",
     }
     assert names == tested
