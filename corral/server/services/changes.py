@@ -181,8 +181,8 @@ class Changes:
         )
 
     def _leaving(self, vm: VM, **what: Any) -> tuple[Leaving, ...]:
-        """With this too; without it when no node ever had the VM."""
-        if vm.status.node is None and not what.get("discard"):
+        """With this too; without it when no node ever had the VM and nothing else is to go with it."""
+        if vm.status.node is None and not what.get("discard") and not what.get("mac"):  # a NIC has a port
             return vm.spec.leaving
         return (*vm.spec.leaving, Leaving(generation=vm.generation + 1, **what))
 

@@ -314,3 +314,15 @@ async def test_a_network_in_use_stays_and_one_that_goes_is_forgotten(rig: Rig) -
     await rig.services.networks.delete("free", ASKING)
     await one.assigned()
     assert free.id not in one.held, "what is left of it there, the agent sweeps"
+
+
+@in_rig
+async def test_a_nic_taken_from_a_vm_without_a_node_gives_its_port_back(rig: Rig) -> None:
+    """It waits for room, so no node will ever say that the guest has let go."""
+    await rig.lan()
+    await rig.vm(running=True, disks=(), nics=(NewNic(network="lan"),))
+    assert rig.mirror.find(VM, "web").status.node is None
+    assert len(rig.mirror.list(Port)) == 1
+    await rig.services.changes.detach_nic("web", "lan", ASKING)
+    await rig.clock.sleep(2.0)
+    assert rig.mirror.list(Port) == []
