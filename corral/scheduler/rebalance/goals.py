@@ -8,8 +8,9 @@ Next door      search.py, polish.py, anneal.py, evacuate.py, exact.py do the wor
 Start here     targets_of()
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -27,6 +28,8 @@ from corral.scheduler.rebalance.search import descend
 from corral.scheduler.rebalance.spares import unabsorbed
 from corral.scheduler.rebalance.wanted import Goal, Limits
 
+T = TypeVar("T")
+R = TypeVar("R")
 FEW_NODES: Final = 32  # up to which moves are annealed
 TRIALS: Final = 400_000  # of annealing
 TRIALS_MORE: Final = 1_000_000  # where a score is to be reached with few moves
@@ -79,16 +82,21 @@ def _balance(parts: Sequence[Part], limits: Limits) -> list[Target]:
     """The moves with the largest gains over all groups, then better ones for as many in each group."""
     if limits.score > -np.inf:
         limits = msgspec.structs.replace(limits, least_gain=min(limits.least_gain, LEAST))
-    found = [_descended(part.problem, limits, len(parts)) for part in parts]
+    found = _side_by_side(lambda part: _descended(part.problem, limits, len(parts)), parts)
     if limits.score > -np.inf:
         return [_fewest(part.problem, f, limits) for part, f in zip(parts, found, strict=True)]
-    counts = _shares(
-        [f.gains for f in found], [p.problem.bytes[f.vms] for p, f in zip(parts, found, strict=True)], limits
-    )
-    return [
-        _improved(part.problem, f.first(count), limits)
-        for part, f, count in zip(parts, found, counts, strict=True)
-    ]
+    sizes = [part.problem.bytes[f.vms] for part, f in zip(parts, found, strict=True)]
+    counts = _shares([f.gains for f in found], sizes, limits)
+    chosen = [(part, f.first(count)) for part, f, count in zip(parts, found, counts, strict=True)]
+    return _side_by_side(lambda pair: _improved(pair[0].problem, pair[1], limits), chosen)
+
+
+def _side_by_side(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Each by itself, on all CPUs: compiled loops leave the interpreter to others."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor() as threads:
+        return list(threads.map(work, items))
 
 
 def _descended(problem: Problem, limits: Limits, groups: int = 1) -> Found:
