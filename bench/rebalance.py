@@ -12,6 +12,7 @@ Peer           hbal of Debian's ganeti-htools. The VMs are on storage that all n
 import argparse
 import json
 import re
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -281,6 +282,8 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=20, help="of 1,000 nodes that hbal plans, 3 s a move")
     parser.add_argument("--seeds", type=int, default=3, help="fleets of 20 nodes")
     given = parser.parse_args()
+    if shutil.which("hbal") is None:
+        parser.exit(1, "hbal is not there to be compared with: apt-get install ganeti-htools\n")
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory(prefix="corral-bench-") as name:
         files, seeds = Files(Path(name)), range(1, given.seeds + 1)

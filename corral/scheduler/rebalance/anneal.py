@@ -22,7 +22,7 @@ from corral.scheduler.rebalance.scores import allowed, change_of, full, rules_al
 from corral.scheduler.rebalance.spares import unabsorbed
 
 Dice = NDArray[np.uint64]
-HOT, COLD = 0.02, 0.00002  # temperatures at begin and end, as shares of the score
+HOT, COLD = 0.05, 0.00002  # temperatures at begin and end, as shares of the score
 RETARGET, NEAR = (
     0.4,
     0.7,
