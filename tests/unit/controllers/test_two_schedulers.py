@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections import Counter
-from contextlib import suppress
 
 import msgspec
 import pytest
@@ -18,7 +17,7 @@ from corral.model.units import GiB
 from corral.model.vm import VM, VMPhase, VMSpec
 from corral.scheduler.cpus import PlainCpus
 from corral.scheduler.placement import place
-from corral.store.interface import Deposed, Put
+from corral.store.interface import Deposed, LeaderLease, Put
 from corral.store.memory import MemoryStore
 from corral.store.mirror import Mirror
 
@@ -37,7 +36,6 @@ class Scheduler:
     def __init__(self, name: str, store: MemoryStore, seed: int) -> None:
         self.name, self.store, self.dice = name, store, random.Random(f"{name}{seed}")
         self.mirror = Mirror()
-        self.desk = LeaderDesk(store, self.mirror, SystemClock())
         self.led, self.conflicts = 0, 0
 
     async def run(self) -> None:
@@ -45,43 +43,54 @@ class Scheduler:
         await self.mirror.wait_loaded()
         self.keeper = FleetKeeper(self.mirror, PlainCpus())
         while await self._unplaced_ones():
-            with suppress(Deposed):
+            try:
                 lease = await self.store.lead("controllers", self.name, LEAD_S)
-                self.desk.fence, self.led = lease.fence, self.led + 1
+                self.led += 1
                 await self.mirror.wait_for(await self.store.revision())
-                await asyncio.gather(*(self._place_some() for _ in range(3)))
+                await self._place_as(lease)
+            except* Deposed:
+                pass
             await asyncio.sleep(self.dice.random() * 2 * LEAD_S)
         follow.cancel()
+
+    async def _place_as(self, lease: LeaderLease) -> None:
+        """As ServerCore does it: a desk for each leadership, and nothing goes on when it ends."""
+        desk = LeaderDesk(self.store, self.mirror, SystemClock())
+        desk.fence = lease.fence
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(self._place_some(desk))
 
     async def _unplaced_ones(self) -> bool:
         await self.mirror.wait_for(await self.store.revision())
         placed = [vm for vm in self.mirror.list(VM) if vm.status.node]
         return len(placed) < FIT
 
-    async def _place_some(self) -> None:
+    async def _place_some(self, desk: LeaderDesk) -> None:
         for vm in self.dice.sample(self.mirror.list(VM), VMS):
             now = self.mirror.get(vm.id)
             if not isinstance(now, VM) or now.status.node or VmId(vm.id) in self.keeper.fleet.claims:
                 continue
             decision = place(self.keeper.fleet, ask_of(self.keeper, now))
             if decision.node:
-                await self._take(now, decision.node)
+                await self._take(desk, now, decision.node)
             await asyncio.sleep(self.dice.random() * 0.001)
 
-    async def _take(self, vm: VM, node: NodeId) -> None:
+    async def _take(self, desk: LeaderDesk, vm: VM, node: NodeId) -> None:
         """As VmController does it: claimed while the commit is on the way."""
         status = msgspec.structs.replace(vm.status, node=node, phase=VMPhase.PREPARING)
         placed, there = vm.having(status=status), self.mirror.get(node)
         assert there
         self.keeper.fleet.see_vm(placed)
         try:
-            await self.desk.commit([Put(placed)], {vm.id: vm.revision, node: there.revision})
-        except Conflict:
+            await desk.commit([Put(placed)], {vm.id: vm.revision, node: there.revision})
+        except BaseException as error:
+            now = self.mirror.get(vm.id)
+            assert isinstance(now, VM)
+            self.keeper.fleet.see_vm(now)  # the mirror's word counts: somebody else may have placed it
+            if not isinstance(error, Conflict):
+                raise
             self.conflicts += 1
-            self.keeper.fleet.see_vm(vm)
-        except BaseException:
-            self.keeper.fleet.see_vm(vm)
-            raise
 
 
 @pytest.mark.parametrize("seed", range(6))
