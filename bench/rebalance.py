@@ -34,7 +34,8 @@ from corral.model.units import MiB
 from corral.scheduler.claims import Claim
 from corral.scheduler.fleet import Fleet
 from corral.scheduler.placement import Ask, place, why_not
-from corral.scheduler.rebalance.plan import MovePlan, plan_moves
+from corral.scheduler.rebalance.plan import plan_moves
+from corral.scheduler.rebalance.planned import MovePlan
 from corral.scheduler.rebalance.problem import Problem
 from corral.scheduler.rebalance.wanted import Goal, Limits
 

@@ -26,7 +26,7 @@ from corral.model.rebalance import Goal, Move, RebalanceSpec
 from corral.model.vm import VM
 from corral.scheduler.dimensions import CPU, MEMORY, Bools
 from corral.scheduler.fleet import Fleet
-from corral.scheduler.rebalance.plan import MovePlan
+from corral.scheduler.rebalance.planned import MovePlan
 from corral.scheduler.rebalance.problem import REPAIR, Ints, Problem, Rule
 from corral.scheduler.rebalance.wanted import Limits
 from corral.scheduler.rules import NODE, RACK, allowed, domains

@@ -1,8 +1,8 @@
 """Plan: the moves that bring a fleet closer to a goal, in an order in which they can be made.
 
-In this room   MovePlan; plan_moves(), which plans a group at a time
+In this room   plan_moves(), which plans a group at a time
 Comes in       Problem (problem.py), a goal and limits (wanted.py)
-Goes out       MovePlan: moves in waves, the score before and after, what was left undone
+Goes out       MovePlan (planned.py): moves in waves, the score before and after, what was left undone
 Always true    no more moves and bytes than allowed, stepping stones included; equal inputs give equal plans
 Next door      goals.py finds where VMs are to be, settle.py in which order they get there
 Start here     plan_moves()
@@ -11,41 +11,18 @@ Start here     plan_moves()
 from typing import Final
 
 import numpy as np
-from msgspec import Struct
 
 from corral.scheduler.rebalance.arena import Arena, arena_of, put
 from corral.scheduler.rebalance.compiled import compiled
 from corral.scheduler.rebalance.goals import Target, spare_of, targets_of
 from corral.scheduler.rebalance.groups import Part, parts_of
+from corral.scheduler.rebalance.planned import MovePlan, PlannedMove
 from corral.scheduler.rebalance.problem import Floats, Ints, Problem, check
 from corral.scheduler.rebalance.scores import total
 from corral.scheduler.rebalance.settle import settle
 from corral.scheduler.rebalance.wanted import Goal, Limits
 
 NO_LIMITS: Final = Limits()
-
-
-class PlannedMove(Struct, frozen=True, kw_only=True):
-    vm: int  # row
-    source: int
-    target: int
-    wave: int  # moves of one wave may run side by side; the next begins when they are done
-    stepping_stone: bool = False  # the VM moves on later, this only makes room
-    score: float = 0.0  # of its group, after this move
-
-
-class MovePlan(Struct, frozen=True, kw_only=True):
-    moves: tuple[PlannedMove, ...] = ()
-    before: float = 0.0  # score; the mean over the groups
-    after: float = 0.0
-    emptied: tuple[int, ...] = ()  # nodes that have no VM left and had some
-    behind: tuple[int, ...] = ()  # VMs on nodes that are to be emptied, for which no way was found
-    seconds: float = 0.0  # that all waves take, one after the other
-    bytes: float = 0.0  # sent
-
-    @property
-    def waves(self) -> int:
-        return self.moves[-1].wave + 1 if self.moves else 0
 
 
 def plan_moves(problem: Problem, goal: Goal, limits: Limits = NO_LIMITS) -> MovePlan:

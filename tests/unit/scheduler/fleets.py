@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from corral.scheduler.rebalance.plan import MovePlan
+from corral.scheduler.rebalance.planned import MovePlan
 from corral.scheduler.rebalance.problem import Problem, Rule
 
 

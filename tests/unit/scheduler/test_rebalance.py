@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from corral.errors import Invalid
 from corral.model.rebalance import Goal
 from corral.scheduler.rebalance.arena import Arena, arena_of, put
-from corral.scheduler.rebalance.plan import MovePlan, plan_moves
+from corral.scheduler.rebalance.plan import plan_moves
+from corral.scheduler.rebalance.planned import MovePlan
 from corral.scheduler.rebalance.problem import Problem, Rule
 from corral.scheduler.rebalance.scores import total
 from corral.scheduler.rebalance.settle import settle
