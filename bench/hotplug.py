@@ -209,7 +209,7 @@ def measure(lab: Lab, rounds: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench NAME=hotplug")
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     print(machine())
     with a_lab("10.79.3", "cbench2") as lab:
