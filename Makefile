@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help wheel setup packages lock check test unit sim lab-test bench adopt-check demo demo-stop install-check clean
+.PHONY: help wheel setup ui packages lock check test unit sim lab-test bench adopt-check demo demo-stop install-check clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +17,7 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | \
 	  awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-setup: packages $(VENV)/.installed  ## install what is missing: system packages, virtual environment, dependencies
+setup: packages $(VENV)/.installed ui  ## install what is missing: system packages, virtual environment, dependencies
 
 packages:
 	@packaging/install-packages
@@ -31,6 +31,9 @@ $(VENV)/.installed: requirements/build.lock requirements/dev.lock pyproject.toml
 	@echo "  Corral itself …"
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
+
+ui: $(VENV)/.installed  ## build the web console into the package
+	@$(BIN)/python tools/ui.py build
 
 lock: setup  ## renew requirements/*.lock from pyproject.toml (needs the network)
 	@tools/lock

@@ -39,10 +39,7 @@ class HttpApi:
         """`origins`   whose pages may open consoles, besides this server's own"""
         self.api = Api(core)
         self.litestar = Litestar(
-            route_handlers=[
-                *find_routes("ROUTES_AT_ROOT"),
-                Router(BASE, route_handlers=find_routes("ROUTES")),
-            ],
+            route_handlers=api_routes(),
             guards=[guard],
             exception_handlers={Exception: _problem},
             after_exception=[_note_for_edge],
@@ -63,6 +60,11 @@ class HttpApi:
 
 def build(core: ApiCore, origins: Collection[str] = ()) -> HttpApi:
     return HttpApi(core, origins)
+
+
+def api_routes() -> list[BaseRouteHandler | Router]:
+    """All that can be asked for, as the framework takes it."""
+    return [*find_routes("ROUTES_AT_ROOT"), Router(BASE, route_handlers=find_routes("ROUTES"))]
 
 
 def find_routes(attribute: str) -> list[BaseRouteHandler]:

@@ -1,0 +1,201 @@
+/**
+ * Cache: what pages ask for, read once and kept up to date by the stream of changes.
+ *
+ * In this room   useOne(), useAll(), useWindow(); keepFresh(), which writes changes into the cache
+ * Always true    no page polls: what is on screen is renewed by changes, and read again only where rows come or go
+ * Next door      changes.ts has the rules, purely; live.ts the stream
+ * Start here     useOne()
+ */
+import {
+  keepPreviousData,
+  QueryClient,
+  type QueryKey,
+  type UseQueryResult,
+  useQueries,
+  useQuery,
+} from "@tanstack/react-query"
+import { useEffect, useMemo } from "react"
+import { applied, type Change, movesRows, type Rows, renewed } from "./changes"
+import { getJson, Problem } from "./client"
+import { type Kind, listPath, type Of, onePath, type Resource } from "./kinds"
+import { live } from "./live"
+
+export const ROWS_IN_WINDOW = 100
+const AGAIN_MS = 1_000 // windows are read again at most this often
+
+export const queries = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: Number.POSITIVE_INFINITY,
+      gcTime: 60_000,
+      refetchOnWindowFocus: false,
+      retry: (count, error) => count < 3 && error instanceof Problem && error.details.retryable,
+    },
+  },
+})
+
+/** Watch a kind while the component is on screen. */
+export function useLive(...kinds: Kind[]): void {
+  const key = kinds.join(",")
+  useEffect(() => {
+    const stops = (key ? (key.split(",") as Kind[]) : []).map(kind => live.want(kind))
+    return () => {
+      for (const stop of stops) stop()
+    }
+  }, [key])
+}
+
+/** One resource by id or name, live. */
+export function useOne<K extends Kind>(kind: K, idOrName: string, enabled = true): UseQueryResult<Of<K>> {
+  useLive(kind)
+  return useQuery({
+    queryKey: ["one", kind, idOrName],
+    queryFn: ({ signal }) => getJson<Of<K>>(onePath(kind, idOrName), signal),
+    enabled: enabled && idOrName !== "",
+  })
+}
+
+/** All resources of a kind of which there are few (1,000 at most), live. */
+export function useAll<K extends Kind>(kind: K, enabled = true): UseQueryResult<Rows<Resource & Of<K>>> {
+  useLive(...(enabled ? [kind] : []))
+  return useQuery({
+    queryKey: ["all", kind],
+    queryFn: ({ signal }) => getJson<Rows<Resource & Of<K>>>(`${listPath(kind)}?limit=1000`, signal),
+    enabled,
+  })
+}
+
+export type ListQuery = { sort?: string; filter?: string; label?: string }
+
+export type LongList<T> = {
+  total: number
+  row: (index: number) => T | undefined
+  loading: boolean
+  error: Error | null
+}
+
+/** A long list, of which only the windows that are looked at are read. `first`, `last`: rows on screen. */
+export function useWindow<K extends Kind>(
+  kind: K,
+  query: ListQuery,
+  first: number,
+  last: number,
+): LongList<Resource & Of<K>> {
+  useLive(kind)
+  const from = Math.floor(Math.max(0, first) / ROWS_IN_WINDOW)
+  const to = Math.floor(Math.max(first, last, 0) / ROWS_IN_WINDOW)
+  const numbers = useMemo(() => Array.from({ length: to - from + 1 }, (_, n) => from + n), [from, to])
+  const windows = useQueries({
+    queries: numbers.map(number => ({
+      queryKey: ["window", kind, query.sort ?? "", query.filter ?? "", query.label ?? "", number] as QueryKey,
+      queryFn: ({ signal }: { signal: AbortSignal }) =>
+        getJson<Rows<Resource & Of<K>>>(windowPath(kind, query, number), signal),
+      placeholderData: keepPreviousData,
+    })),
+  })
+  const seen = windows.find(w => w.data)
+  return {
+    total: seen?.data?.total ?? 0,
+    row: index => {
+      const at = Math.floor(index / ROWS_IN_WINDOW) - from
+      const found = windows[at]
+      return found?.isPlaceholderData ? undefined : found?.data?.items[index % ROWS_IN_WINDOW]
+    },
+    loading: windows.some(w => w.isPending),
+    error: windows.find(w => w.error)?.error ?? null,
+  }
+}
+
+export function windowPath(kind: Kind, query: ListQuery, number: number): string {
+  const words = new URLSearchParams({
+    limit: String(ROWS_IN_WINDOW),
+    offset: String(number * ROWS_IN_WINDOW),
+  })
+  if (query.sort) words.set("sort", query.sort)
+  if (query.filter) words.set("filter", query.filter)
+  if (query.label) words.set("label", query.label)
+  return `${listPath(kind)}?${words}`
+}
+
+/** Write changes of the stream into the cache from now on; returns how to stop. */
+export function keepFresh(client: QueryClient = queries): () => void {
+  const again = new Set<Kind>()
+  let timer: ReturnType<typeof setTimeout> | undefined
+
+  const readAgain = () => {
+    timer = undefined
+    for (const kind of again) void client.invalidateQueries({ queryKey: ["window", kind] })
+    again.clear()
+  }
+
+  const hear = (changes: readonly Change[]) => {
+    for (const [kind, of] of byKind(changes)) {
+      const latest = new Map(of.map(change => [change.resource.id, change]))
+      client.setQueriesData<Rows>({ queryKey: ["all", kind] }, rows => rows && applied(rows, of))
+      for (const change of latest.values()) writeOne(client, kind, change)
+      let moved = false
+      for (const query of client.getQueryCache().findAll({ queryKey: ["window", kind] })) {
+        const rows = query.state.data as Rows | undefined
+        if (!rows) continue
+        moved ||= query.isActive() && (query.queryKey[3] !== "" || comesOrGoes(rows, latest))
+        const next = renewed(rows, latest)
+        if (next !== rows) client.setQueryData(query.queryKey, next)
+      }
+      if (moved) again.add(kind)
+    }
+    if (again.size > 0 && !timer) timer = setTimeout(readAgain, AGAIN_MS)
+  }
+  const stopHearing = live.hear(hear)
+  const stopLosing = live.onLost(before => {
+    void client.invalidateQueries({
+      predicate: query => {
+        const revision = (query.state.data as { revision?: number; items?: unknown } | undefined)?.revision
+        return query.queryKey[0] === "one" || revision === undefined || revision < before
+      },
+    })
+  })
+  return () => {
+    stopHearing()
+    stopLosing()
+    clearTimeout(timer)
+  }
+}
+
+/** Whether rows came or went: a removal, or something younger than all that the window was read with. */
+function comesOrGoes(rows: Rows, latest: ReadonlyMap<string, Change>): boolean {
+  if (!movesRows(rows, latest)) return false
+  for (const change of latest.values()) {
+    if (change.verb === "remove" || change.resource.deleted_at) return true
+    const created = (change.resource as { generation?: number }).generation === 1
+    if (created && rows.revision < (change.resource.revision ?? 0)) return true
+  }
+  return false
+}
+
+function writeOne(client: QueryClient, kind: Kind, change: Change): void {
+  const { id, name } = change.resource
+  for (const key of [id, name]) {
+    const old = client.getQueryData<Resource>(["one", kind, key])
+    if (!old) continue
+    if (change.verb === "remove") {
+      client.setQueryData<Resource>(["one", kind, key], {
+        ...old,
+        deleted_at: change.resource.deleted_at ?? Date.now() / 1000,
+      })
+      void client.invalidateQueries({ queryKey: ["one", kind, key] })
+    } else if ((change.resource.revision ?? 0) > (old.revision ?? 0)) {
+      client.setQueryData(["one", kind, key], { ...old, ...change.resource })
+    }
+  }
+}
+
+function byKind(changes: readonly Change[]): Map<Kind, Change[]> {
+  const kinds = new Map<Kind, Change[]>()
+  for (const change of changes) {
+    const kind = change.resource.kind as Kind
+    const list = kinds.get(kind)
+    if (list) list.push(change)
+    else kinds.set(kind, [change])
+  }
+  return kinds
+}

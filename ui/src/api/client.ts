@@ -1,0 +1,105 @@
+/**
+ * Client: the API as typed calls, and what goes wrong as problems.
+ *
+ * In this room   api, the calls; Problem, an error that a person can act on; take(), the answer or the problem
+ * Always true    the session is a cookie that scripts can't read: nothing here knows a token
+ * Next door      schema.d.ts is generated from the server's OpenAPI document; cache.ts asks through here
+ * Start here     take()
+ */
+import createClient from "openapi-fetch"
+import type { components, paths } from "./schema"
+
+export type Schemas = components["schemas"]
+export type ProblemDetails = Schemas["Problem"]
+
+/** What the server said against it (RFC 9457), or that it can't be reached. */
+export class Problem extends Error {
+  constructor(readonly details: ProblemDetails) {
+    super(details.detail)
+  }
+  get code() {
+    return this.details.code
+  }
+  get hint() {
+    return this.details.hint ?? ""
+  }
+}
+
+export const api = createClient<paths>({
+  baseUrl: window.location.origin,
+  credentials: "same-origin",
+  querySerializer: { array: { style: "form", explode: true } },
+})
+
+type Answer<T> = { data?: T; error?: unknown; response: Response }
+
+/** The body of the answer. throws Problem */
+export async function take<T>(asking: Promise<Answer<T>>): Promise<T> {
+  let answer: Answer<T>
+  try {
+    answer = await asking
+  } catch {
+    throw unreachable()
+  }
+  if (answer.response.ok) return answer.data as T
+  throw problemOf(answer.error, answer.response.status)
+}
+
+/** As take(), for a path that is put together at run time. throws Problem */
+export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
+  const response = await fetch(path, { credentials: "same-origin", signal: signal ?? null }).catch(error => {
+    throw signal?.aborted ? error : unreachable()
+  })
+  if (response.ok) return (await response.json()) as T
+  throw problemOf(await response.json().catch(() => undefined), response.status)
+}
+
+/** A change that is asked for. throws Problem */
+export async function send<T>(
+  method: "POST" | "PATCH" | "PUT" | "DELETE",
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<T> {
+  const init: RequestInit = { method, credentials: "same-origin", headers: { ...headers } }
+  if (body !== undefined) {
+    init.body = JSON.stringify(body)
+    init.headers = { "content-type": "application/json", ...headers }
+  }
+  const response = await fetch(path, init).catch(() => {
+    throw unreachable()
+  })
+  if (response.status === 204) return undefined as T
+  const answer = await response.json().catch(() => undefined)
+  if (response.ok) return answer as T
+  throw problemOf(answer, response.status)
+}
+
+export function problemOf(body: unknown, status: number): Problem {
+  if (body && typeof body === "object" && "code" in body) return new Problem(body as ProblemDetails)
+  return new Problem({
+    type: "about:blank",
+    title: "The server answered something else",
+    status,
+    detail: `The server answered ${status} without saying why.`,
+    code: "client.unreadable",
+    hint: "",
+    context: {},
+    retryable: status >= 500,
+    request_id: "",
+  })
+}
+
+function unreachable(): Problem {
+  return new Problem({
+    type: "about:blank",
+    title: "The server can't be reached",
+    status: 0,
+    detail: "The server can't be reached.",
+    code: "client.unreachable",
+    hint: "",
+    context: {},
+    retryable: true,
+    request_id: "",
+  })
+}

@@ -1,0 +1,6 @@
+import type { Texts } from "../en"
+import { common } from "./common"
+import { signin } from "./signin"
+import { vms } from "./vms"
+
+export const zh: Texts = { ...common, signin, vms }
