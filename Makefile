@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help wheel setup ui packages lock check test unit sim lab-test bench adopt-check demo demo-stop install-check clean
+.PHONY: help wheel setup ui packages lock check test unit sim ui-test lab-test bench adopt-check demo demo-stop install-check clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,13 +42,16 @@ check: setup  ## format, lint, types, layers and the project's own rules
 	@$(BIN)/python tools/check.py
 
 test: setup  ## every test; with CI=true a lab test that is skipped counts as failed
-	@$(BIN)/python tools/test.py --seeds $(SEEDS) check unit contract sim lab
+	@$(BIN)/python tools/test.py --seeds $(SEEDS) check unit contract sim ui lab
 
 unit: setup  ## the quick tests: unit and contract
 	@$(BIN)/python tools/test.py unit contract
 
 sim: setup  ## SEEDS=500 simulated histories with faults; SEED=7: this one again, with its story
 	@$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+ui-test: setup  ## the web console, in a real browser
+	@$(BIN)/python tools/test.py ui
 
 lab-test: setup  ## real guests on a lab of real libvirts (root)
 	@$(BIN)/python tools/test.py lab

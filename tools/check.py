@@ -14,6 +14,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("layers", ("lint-imports",)),
     ("rules", ("python", "tools/rules.py")),
     ("types", ("mypy", "--no-error-summary")),
+    ("console", ("python", "tools/ui.py", "check")),
 )
 
 

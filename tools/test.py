@@ -1,7 +1,7 @@
 """Run stages of tests, each to its end, and sum them up.
 
 In this room   the stages of `make test` and their summary
-Comes in       names of stages: check unit contract sim lab
+Comes in       names of stages: check unit contract sim ui lab
 Goes out       what the tests print, then a table; exit status 1 if anything failed
 Always true    a stage that collects no test at all counts as failed: silence is no success
 Next door      check.py, rules.py; tests/lab/conftest.py decides when a lab test may be skipped
@@ -60,6 +60,8 @@ def run_tests(stage: str, seeds: int) -> Outcome:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "SEEDS": str(seeds)}
     done = subprocess.run(command, env=environment, check=False)
     outcome = Outcome(stage, ok=done.returncode == 0)
+    if stage == "ui":  # its pure parts are tested where they are written
+        outcome.ok &= subprocess.run((sys.executable, "tools/ui.py", "test"), check=False).returncode == 0
     if report.exists():
         read_report(report, outcome)
     return outcome
@@ -78,7 +80,7 @@ def summary(outcomes: list[Outcome]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("stages", nargs="+", choices=("check", "unit", "contract", "sim", "lab"))
+    parser.add_argument("stages", nargs="+", choices=("check", "unit", "contract", "sim", "ui", "lab"))
     parser.add_argument("--seeds", type=int, default=500)
     ask = parser.parse_args()
     os.chdir(ROOT)
