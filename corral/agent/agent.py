@@ -67,8 +67,10 @@ class Agent:
         clock: Clock,
         version: str,
         figures: HostFigures | None = None,
+        leisure: float = 1.0,
     ) -> None:
-        self.node = node
+        """`leisure`: how many times as long as usual what it looks at now and then may wait: for many in one process."""
+        self.node, self._leisure = node, leisure
         self.bugs: list[Exception] = []  # that lanes met; simulation fails on any
         self.linked = False
         self._hypervisor, self._networking, self._link, self._clock = hypervisor, networking, link, clock
@@ -82,7 +84,7 @@ class Agent:
         self._objects = Objects(
             self._held, storage, hypervisor, networking, link, self._reporter, clock, self._lanes.wake
         )
-        self._writing = Writing(hypervisor, clock, lambda: self._vms.running())
+        self._writing = Writing(hypervisor, clock, lambda: self._vms.running(), leisure)
         self._vms = VmLanes(
             self._held,
             hypervisor,
@@ -95,7 +97,9 @@ class Agent:
             self._lanes.wake,
             self._writing,
         )
-        self._found = FoundWatch(hypervisor, self._reporter, clock, self._vms.handed, self._vms.tell_drifts)
+        self._found = FoundWatch(
+            hypervisor, self._reporter, clock, self._vms.handed, self._vms.tell_drifts, leisure
+        )
         self._session = Session(
             lambda: hello_of(node, version, self._held),
             self._held,
@@ -200,7 +204,7 @@ class Agent:
             if count % OBJECTS_EVERY == 0:
                 self._wake_objects()
                 self._left_over.set()
-            await self._clock.sleep(spread_s(RESYNC_S, self._clock))
+            await self._clock.sleep(spread_s(RESYNC_S * self._leisure, self._clock))
 
     def _wake_objects(self) -> None:
         for key, thing in self._held.assignments.items():
@@ -224,7 +228,7 @@ class Agent:
                 self._reporter.put(
                     "inventory", "", await within(CALL_S, "inventory", self._hypervisor.inventory())
                 )
-                attempt, wait_s = 0, INVENTORY_S
+                attempt, wait_s = 0, INVENTORY_S * self._leisure
             except CorralError as error:
                 log.warning("inventory: %s", error.message)
                 wait_s = backoff_s(attempt, self._clock, most_s=10.0)

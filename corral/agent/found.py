@@ -33,8 +33,10 @@ class FoundWatch:
         clock: Clock,
         soon: asyncio.Event,
         tell_drifts: Callable[[Mapping[VmId, Drift]], None],
+        leisure: float = 1.0,
     ) -> None:
         self._hypervisor, self._reporter, self._clock, self.soon = hypervisor, reporter, clock, soon
+        self._look_s = LOOK_S * leisure
         self._tell_drifts = tell_drifts
 
     async def run(self) -> None:
@@ -46,7 +48,7 @@ class FoundWatch:
             except CorralError as error:
                 log.info("looking for other domains: %s", error.message)
             with suppress(TimeoutError):
-                async with asyncio.timeout(spread_s(LOOK_S, self._clock)):
+                async with asyncio.timeout(spread_s(self._look_s, self._clock)):
                     await self.soon.wait()
 
     async def look(self) -> None:

@@ -42,10 +42,17 @@ UNKNOWN: Final = Measured()
 class Writing:
     """Keeps measuring all that run."""
 
-    def __init__(self, hypervisor: Hypervisor, clock: Clock, running: Callable[[], Iterable[VmId]]) -> None:
+    def __init__(
+        self,
+        hypervisor: Hypervisor,
+        clock: Clock,
+        running: Callable[[], Iterable[VmId]],
+        leisure: float = 1.0,
+    ) -> None:
         """`running`: VMs that run, but for those that are migrating: libvirt keeps questions about them waiting."""
         self._hypervisor, self._clock, self._running = hypervisor, clock, running
         self._latest: dict[VmId, Measured] = {}
+        self._round_s = ROUND_S * leisure
 
     def of(self, vm: VmId) -> Measured:
         return self._latest.get(vm, UNKNOWN)
@@ -56,7 +63,7 @@ class Writing:
             began_s = self._clock.monotonic_s()
             with suppress(CorralError):
                 await self._round()
-            left_s = ROUND_S - (self._clock.monotonic_s() - began_s)
+            left_s = self._round_s - (self._clock.monotonic_s() - began_s)
             await self._clock.sleep(max(PAUSE_S, left_s))
 
     async def _round(self) -> None:

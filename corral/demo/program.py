@@ -21,7 +21,7 @@ from corral import log as logs
 from corral.agent.agent import Agent
 from corral.agent.memory import MemoryMemory
 from corral.agent.ports import ConsoleStream, LinkDown, Stream
-from corral.clock import SystemClock
+from corral.clock import Clock, SystemClock
 from corral.demo.fleet import Fleet, settle
 from corral.errors import CorralError
 from corral.hypervisor.simulated import SimulatedHypervisor, World
@@ -41,6 +41,10 @@ from corral.store.interface import Put
 
 BATCH: Final = 2_000  # resources in one commit
 QUEUE: Final = 1_000  # messages on the way
+BREATH_S: Final = 0.01
+ROUNDS_AS_USUAL: Final = (
+    200  # nodes, up to which agents look as often as on real hosts: they share one CPU here
+)
 
 
 class DemoConfig(Struct, frozen=True, kw_only=True):
@@ -164,13 +168,19 @@ async def run(config: DemoConfig) -> None:
             _say(f"Admin token: {server.admin_token}")
             agents = await furnish(server, config)
             prepare_interpreter()
-            for agent in agents:
-                group.create_task(agent.run(), name=f"agent {agent.node}")
+            group.create_task(begin(agents, group, SystemClock()), name="agents")
             _say(
                 f"{config.nodes} nodes and {config.vms} VMs, simulated: http://{server.http[0]}:{server.http[1]}/api/docs"
             )
             _say(f"Context `{config.context}` has the token. Try: corral node list; corral vm list")
             await server.failure()
+
+
+async def begin(agents: list[Agent], group: asyncio.TaskGroup, clock: Clock) -> None:
+    """One agent after the other: each looks at all of its VMs first, and the API is to answer meanwhile."""
+    for agent in agents:
+        group.create_task(agent.run(), name=f"agent {agent.node}")
+        await clock.sleep(BREATH_S)
 
 
 async def furnish(server: Serving, config: DemoConfig) -> list[Agent]:
@@ -184,10 +194,13 @@ async def furnish(server: Serving, config: DemoConfig) -> list[Agent]:
     core.hub.expect_again()
     world, files = World(clock), SharedFiles(total_bytes=1000 * TiB)
     files.pools[fleet.pool.spec.path] = None
-    return [_agent(core, node, world, files, clock) for node in fleet.nodes]
+    leisure = max(1.0, config.nodes / ROUNDS_AS_USUAL)
+    return [_agent(core, node, world, files, clock, leisure) for node in fleet.nodes]
 
 
-def _agent(core: ServerCore, node: Node, world: World, files: SharedFiles, clock: SystemClock) -> Agent:
+def _agent(
+    core: ServerCore, node: Node, world: World, files: SharedFiles, clock: SystemClock, leisure: float
+) -> Agent:
     id, inventory = NodeId(node.id), node.status.inventory
     host = world.add_host(node.name, cpus=inventory.cpus, memory_bytes=inventory.memory_bytes)
     keys = dict.fromkeys(assignments.keys_of(core.mirror, id))
@@ -205,6 +218,7 @@ def _agent(core: ServerCore, node: Node, world: World, files: SharedFiles, clock
         memory=memory,
         clock=clock,
         version=__version__,
+        leisure=leisure,
         figures=SteadyFigures(0.2 + 0.5 * (len(assigned) % 7) / 7, 60.0 * GiB),
     )
 
