@@ -123,7 +123,7 @@ async def answer_one(request: ApiRequest, kind: type[Resource], name: str) -> An
         return Answer(
             200, to_json(select_fields(shown, tuple(find_path(kind, n) for n in names))), headers=[etag]
         )
-    return Answer(200, to_json(shown), headers=[etag, ("vary", "authorization")])
+    return Answer(200, to_json(shown), headers=[etag, ("vary", "authorization, cookie")])
 
 
 async def answer_stream(request: ApiRequest, kind: type[Resource], query: Query) -> Flow:
