@@ -113,7 +113,7 @@ async def test_uploads_are_streamed_whatever_their_size(world: World) -> None:
 
 
 MISSES = [  # name, method, path, status, code
-    ("no such path", "GET", "/nothing", 404, "request.no_route"),
+    ("no such path", "POST", "/nothing", 404, "request.no_route"),
     ("no such path in the API", "GET", "/api/v1/nothing", 404, "request.no_route"),
     ("no such VM", "GET", "/api/v1/vms/none", 404, "resource.not_found"),
     ("start of no VM", "POST", "/api/v1/vms/none/start", 404, "resource.not_found"),
