@@ -107,6 +107,7 @@ HANDLERS_PUBLIC: Final = {  # path template of a route: why it needs no token
     "/api/docs": "the page that shows the description; a browser opens it without a header",
     "/api/docs/docs.js": "as /api/docs",
     "/api/docs/docs.css": "as /api/docs",
+    "/session": "signing in is how a browser comes to a session, signing out has to work when that is over",
 }
 
 

@@ -1,6 +1,7 @@
 """Answers: what goes back over the wire, as bytes that are ready to send."""
 
 import asyncio
+import zlib
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Final
@@ -9,13 +10,17 @@ import msgspec
 from litestar.types import Receive, Scope, Send
 
 JSON: Final = "application/json"
+SQUEEZE_BYTES: Final = 1024  # less does not get shorter by much
+SQUEEZE_LEVEL: Final = 1  # 1,000 VMs: 1.7 MB to 77 kB in 4 ms; level 6 makes 68 kB in 9 ms
+GZIP: Final = 31  # zlib's word for 32 kB of window and a gzip header
+ASIDE_BYTES: Final = 64 * 1024  # 0.5 ms
 _ENCODER: Final = msgspec.json.Encoder()
 
 
 class Answer:
     """A complete response. An ASGI application, so that the framework sends it as it is."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "headers", "squeezes", "status")
 
     def __init__(
         self, status: int, body: bytes = b"", media_type: str = JSON, headers: Iterable[tuple[str, str]] = ()
@@ -25,10 +30,26 @@ class Answer:
         if body:
             self.headers.append((b"content-type", media_type.encode()))
         self.headers.extend((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers)
+        tagged = any(name in (b"etag", b"content-encoding") for name, _ in self.headers)
+        self.squeezes = media_type == JSON and len(body) >= SQUEEZE_BYTES and not tagged
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+        headers, body = self.headers, self.body
+        if self.squeezes and scope.get("method") == "GET":
+            headers = [*headers, (b"vary", b"accept-encoding")]
+            if any(
+                name == b"accept-encoding" and takes(value.decode("latin-1"), "gzip")
+                for name, value in scope["headers"]
+            ):
+                body = await _squeezed(body)
+                length = (b"content-length", str(len(body)).encode())
+                headers = [
+                    length,
+                    *(h for h in headers if h[0] != b"content-length"),
+                    (b"content-encoding", b"gzip"),
+                ]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 class Flow(Answer):
@@ -69,6 +90,22 @@ class Flow(Answer):
             async for piece in pieces:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _squeezed(body: bytes) -> bytes:
+    """As gzip. Large bodies in a thread: zlib lets others run meanwhile."""
+    if len(body) < ASIDE_BYTES:
+        return zlib.compress(body, SQUEEZE_LEVEL, GZIP)
+    return await asyncio.to_thread(zlib.compress, body, SQUEEZE_LEVEL, GZIP)
+
+
+def takes(accepted: str, coding: str) -> bool:
+    """Whether an Accept-Encoding header names the coding, and not as one that is unwelcome."""
+    for word in accepted.lower().split(","):
+        name, _, weight = word.partition(";")
+        if name.strip() == coding:
+            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
 
 
 async def _left(receive: Receive) -> None:

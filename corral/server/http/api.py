@@ -10,6 +10,7 @@ from corral.server.http.bodies import decode_body
 from corral.server.http.metrics import Metrics
 from corral.server.http.orders import Orders
 from corral.server.http.ports import ApiCore
+from corral.server.http.sessions import Sessions
 from corral.server.http.watching import Watches
 from corral.server.services import Services
 from corral.store.mirror import Mirror
@@ -26,8 +27,14 @@ class Api:
         self.clock: Clock = core.clock
         self.services: Services = core.services
         self.orders = Orders(core.mirror)
-        self.watches = Watches(core.mirror, core.clock)
+        self.sessions = Sessions(core.services.desk.secret_key, core.clock)
+        self.watches = Watches(core.mirror, core.clock, self.sessions)
         self.metrics = Metrics(core, self.watches)
+
+    def sign_out(self, cookie: str) -> None:
+        """End the session, and what it has open. raises Unauthenticated: it is over"""
+        self.sessions.end(self.sessions.read(cookie))
+        self.watches.ring()
 
     def close(self) -> None:
         """End the streams; the requests that run may finish. A second call does nothing."""

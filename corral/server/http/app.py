@@ -4,7 +4,7 @@ In this room   build(): routes found, the guard put before them, errors turned i
 Comes in       the server core
 Goes out       HttpApi: an ASGI application, and how to end its streams
 Always true    a module in routes/ is all that a new noun needs: its ROUTES are found by looking
-Next door      serve.py runs it; auth.py guards; edge.py logs
+Next door      serve.py runs it; auth.py guards; edge.py logs; site.py has the web console
 Start here     build()
 """
 
@@ -12,6 +12,7 @@ import importlib
 import logging
 import pkgutil
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, Request, Router
@@ -27,6 +28,7 @@ from corral.server.http.bodies import BODY_BYTES_MAX
 from corral.server.http.edge import Edge
 from corral.server.http.ports import ApiCore
 from corral.server.http.problems import answer_problem, problem_of
+from corral.server.http.site import FOLDER, Site
 
 log = logging.getLogger("corral.http")
 BASE = "/api/v1"
@@ -35,8 +37,10 @@ BASE = "/api/v1"
 class HttpApi:
     """The API as an ASGI application."""
 
-    def __init__(self, core: ApiCore, origins: Collection[str] = ()) -> None:
-        """`origins`   whose pages may open consoles, besides this server's own"""
+    def __init__(self, core: ApiCore, origins: Collection[str] = (), console: Path = FOLDER) -> None:
+        """`origins`   whose pages may open consoles and sign in, besides this server's own
+        `console`   folder of the web console's files
+        """
         self.api = Api(core)
         self.litestar = Litestar(
             route_handlers=api_routes(),
@@ -48,7 +52,7 @@ class HttpApi:
             logging_config=None,
             state=State({"core": core, "api": self.api, "origins": frozenset(origins)}),
         )
-        self.app: ASGIApp = Edge(self.litestar, core.clock, self.api.metrics)
+        self.app: ASGIApp = Edge(Site(self.litestar, console), core.clock, self.api.metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
@@ -58,8 +62,8 @@ class HttpApi:
         self.api.close()
 
 
-def build(core: ApiCore, origins: Collection[str] = ()) -> HttpApi:
-    return HttpApi(core, origins)
+def build(core: ApiCore, origins: Collection[str] = (), console: Path = FOLDER) -> HttpApi:
+    return HttpApi(core, origins, console)
 
 
 def api_routes() -> list[BaseRouteHandler | Router]:

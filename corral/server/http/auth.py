@@ -1,12 +1,14 @@
 """Auth: who asks, and whether they may.
 
 In this room   Caller; the guard in front of every route
-Comes in       `Authorization: Bearer corral_tok-01J…_secret`; consoles may put it in Sec-WebSocket-Protocol, or
-               come with a ticket
+Comes in       `Authorization: Bearer corral_tok-01J…_secret`; or the cookie of a session; consoles may put the token
+               in Sec-WebSocket-Protocol, or come with a ticket
 Goes out       request.user; or auth.unauthenticated (401), auth.forbidden (403)
 Always true    a route without a word about it asks for a token: viewers read, operators change. Secrets are
-               compared by their hashes, in constant time. A WebSocket from another site's page is refused.
-Next door      about.py has what routes say; services/tokens.py makes tokens, server/tickets.py tickets; origins.py
+               compared by their hashes, in constant time. A WebSocket from another site's page is refused, and so is a
+               change that a cookie alone vouches for.
+Next door      about.py has what routes say; services/tokens.py makes tokens, server/tickets.py tickets; sessions.py has
+               cookies, origins.py pages
 Start here     guard()
 """
 
@@ -14,6 +16,7 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, Final
 
+import msgspec
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler
@@ -26,9 +29,10 @@ from corral.model.ids import VmId
 from corral.model.token import Role, Token
 from corral.model.vm import VM
 from corral.server.http.about import About
-from corral.server.http.origins import check_origin
+from corral.server.http.origins import check_origin, check_page
 from corral.server.http.ports import ApiCore
 from corral.server.http.present import RANK
+from corral.server.http.sessions import COOKIE, Sessions
 from corral.server.tickets import TicketRefused
 from corral.store.mirror import Mirror
 
@@ -43,7 +47,10 @@ class Caller(Struct, frozen=True, kw_only=True):
     token: str  # its id
     name: str
     role: Role
-    expires_at: float | None = None
+    expires_at: float | None = None  # when its right to ask ends: that of the token, or of the session
+    token_expires_at: float | None = None
+    session_ends_at: float | None = None  # of a browser's session; None: it showed a token
+    session: str = ""  # number of the session
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -56,8 +63,10 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         check_origin(connection.headers, connection.app.state.origins)
     if about.ticket and "ticket" in connection.query_params:
         caller = _with_ticket(connection, core)
+    elif presented := _presented(connection):
+        caller = authenticate(presented, core.mirror, core.clock)
     else:
-        caller = authenticate(_presented(connection), core.mirror, core.clock)
+        caller = _with_cookie(connection, core)
     connection.scope["user"] = caller
     method = connection.scope.get("method", "WEBSOCKET")
     needed = about.role or (Role.VIEWER if method in READING else Role.OPERATOR)
@@ -92,13 +101,34 @@ def holder_of(token: Token, clock: Clock) -> Caller:
         raise Unauthenticated(
             f"token {token.name} has expired", hint="`corral token create NAME` makes another."
         )
-    return Caller(token=token.id, name=token.name, role=token.spec.role, expires_at=token.spec.expires_at)
+    ends_at = token.spec.expires_at
+    return Caller(
+        token=token.id, name=token.name, role=token.spec.role, expires_at=ends_at, token_expires_at=ends_at
+    )
 
 
-def still_valid(caller: Caller, mirror: Mirror, clock: Clock) -> bool:
-    """Whether the token of a long stream is good still."""
-    expired = caller.expires_at is not None and clock.now_s() >= caller.expires_at
-    return mirror.get(caller.token) is not None and not expired
+def still_valid(caller: Caller, mirror: Mirror, sessions: Sessions) -> bool:
+    """Whether the token or session of a long stream is good still."""
+    expired = caller.expires_at is not None and sessions.clock.now_s() >= caller.expires_at
+    return mirror.get(caller.token) is not None and not expired and not sessions.ended(caller.session)
+
+
+def _with_cookie(connection: ASGIConnection[Any, Any, Any, Any], core: ApiCore) -> Caller:
+    """The holder of the token that the session stands for. raises Unauthenticated, BadOrigin"""
+    cookie = connection.cookies.get(COOKIE, "")
+    if not cookie:
+        raise Unauthenticated("the request carries no token", hint=_HINT)
+    if connection.scope.get("method", "GET") not in READING:
+        check_page(connection.headers, connection.app.state.origins, cookie=True)
+    sessions: Sessions = connection.app.state.api.sessions
+    session = sessions.read(cookie)
+    token = core.mirror.get(session.token)
+    if not isinstance(token, Token):
+        raise Unauthenticated("the session has ended", hint="Its token was revoked. Sign in with another.")
+    caller = holder_of(token, core.clock)
+    return msgspec.structs.replace(
+        caller, expires_at=session.ends_at, session_ends_at=session.ends_at, session=session.number
+    )
 
 
 def _with_ticket(connection: ASGIConnection[Any, Any, Any, Any], core: ApiCore) -> Caller:

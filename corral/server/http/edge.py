@@ -22,6 +22,7 @@ from corral.server.log import REQUEST_ID
 
 log = logging.getLogger("corral.http")
 REQUEST_ID_FORM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds by machines
 
 
@@ -111,7 +112,7 @@ class _Call:
         self.begun, self.status = True, message["status"]
         headers = list(message.get("headers", ()))
         self.stream = any(n == b"content-type" and v.startswith(b"text/event-stream") for n, v in headers)
-        message["headers"] = [*headers, (b"x-request-id", self.request_id.encode())]
+        message["headers"] = [*headers, (b"x-request-id", self.request_id.encode()), NO_SNIFFING]
 
     async def _refuse_websocket(self, message: Message) -> None:
         """Answer with a problem where the server can, so that the caller learns why."""

@@ -34,9 +34,11 @@ REF: Final = "#/components/schemas/{name}"
 INTRODUCTION: Final = f"""One API over all nodes, VMs, images, volumes, pools and networks.
 
 - **Tokens.** Send `Authorization: Bearer corral_…`. Viewers read, operators change, admins also manage tokens and nodes.
+- **Sessions.** `POST /api/v1/session` changes a token into a cookie, for browsers. With it, changes come from the
+  server's own pages only.
 - **Changes** are answered with 202 and an *Operation*: follow it with `GET /api/v1/operations/{{op}}` or a watch. Send
   `dry_run=true` to try, `If-Match` to refuse a race, `Idempotency-Key` to repeat safely.
-- **Lists** come in pages, in order of creation: `limit`, `cursor`, `sort`, `fields`, `label`, `filter`, `phase=running`.
+- **Lists** come in pages, in order of creation: `limit`, `cursor` (or `offset`), `sort`, `fields`, `label`, `filter`, `phase=running`.
 - **Watches** (`watch=true`, `/api/v1/watch`) are server-sent events `put`, `remove`, `bookmark`; the id of each is a
   revision. `Last-Event-ID` or `since` goes on from there. Something is sent at least every {HEARTBEAT_S:g} s.
 - **Errors** are problem details (RFC 9457): `code` for programs, `detail` and `hint` for people, `request_id` for the log.
@@ -76,6 +78,7 @@ def describe(app: Litestar) -> Document:
 def _tags(used: Iterable[str]) -> list[str]:
     """In the order in which people meet them; those that are not listed here come after, as they come."""
     known = (
+        "Session",
         "VMs",
         "Nodes",
         "Images",

@@ -63,6 +63,14 @@ class Order:
         start = 0 if key is None else bisect_right(keys, key)
         return keys[start:] if most is None else keys[start : start + most]
 
+    def window(self, offset: int, most: int, *, descending: bool) -> Sequence[Key]:
+        """At most `most` keys behind the first `offset`."""
+        keys = self._keys
+        if descending:
+            end = max(0, len(keys) - offset)
+            return keys[max(0, end - most) : end][::-1]
+        return keys[offset : offset + most]
+
 
 class Orders:
     """Orders over a mirror, made when they are first asked for and kept up to date from then on."""

@@ -1,9 +1,9 @@
-"""Origins: which web pages may open a WebSocket here.
+"""Origins: which web pages may open a WebSocket here, or change something with a cookie alone.
 
 Always true    browsers say where a page is from, and let any page open a WebSocket anywhere: what has an Origin that
                is neither the server's own nor allowed is refused. Other programs send none.
-source         RFC 6455, section 10.2; RFC 6454
-Start here     check_origin()
+source         RFC 6455, section 10.2; RFC 6454; w3c.github.io/webappsec-fetch-metadata
+Start here     check_origin(), check_page()
 """
 
 from collections.abc import Collection, Mapping
@@ -16,7 +16,7 @@ PORTS: Final = {"http": 80, "https": 443}
 
 
 class BadOrigin(Forbidden):
-    """A web page of another site must not open a WebSocket here."""
+    """A web page of another site must not do this here."""
 
     code = "auth.bad_origin"
 
@@ -29,6 +29,40 @@ def check_origin(headers: Mapping[str, str], allowed: Collection[str]) -> None:
     raise BadOrigin(
         f"a page of {origin[:100]} must not open a console here",
         hint="`corral server run --origin URL` allows it.",
+        origin=origin[:100],
+    )
+
+
+def check_page(headers: Mapping[str, str], allowed: Collection[str], *, cookie: bool) -> None:
+    """For requests that change something: they come from our own pages, or from what is allowed.
+
+    A browser says so in Sec-Fetch-Site (only where the way here is safe: TLS, or loopback), and in Origin.
+
+    cookie   whether only a cookie vouches for the request: a browser adds that by itself, so a request that says
+             nothing of its page is refused
+    raises   BadOrigin
+    """
+    site, origin = headers.get("sec-fetch-site", ""), headers.get("origin", "")
+    if site == "same-origin" or (origin and origin in allowed):
+        return
+    if site and site != "none":
+        raise _foreign(origin or f"another site ({site})")
+    if origin:
+        if not is_own(origin, headers.get("host", "")):
+            raise _foreign(origin)
+    elif cookie:
+        raise BadOrigin(
+            "the request does not say from which page it comes",
+            hint="With a session, changes come from the server's own pages. Programs send a token instead: "
+            "`Authorization: Bearer corral_…`.",
+        )
+
+
+def _foreign(origin: str) -> BadOrigin:
+    return BadOrigin(
+        f"a page of {origin[:100]} must not do this here",
+        hint="Only the server's own pages may, under the address that the browser shows. "
+        "`corral server run --origin URL` allows another.",
         origin=origin[:100],
     )
 

@@ -3,8 +3,8 @@
 In this room   ListAsk, what a caller wants of a list; page(), one portion
 Comes in       the mirror, its orders, a filter
 Goes out       Page: items, cursor of the next, revision to watch from, number of all that match
-Always true    resources that exist while all pages are read appear exactly once, whatever else comes and goes;
-               a long search lets others run in between
+Always true    resources that exist while all pages are read by cursor appear exactly once, whatever else comes and goes
+               (by offset they may not: it is for jumps); a long search lets others run in between
 Next door      filters.py, orders.py; queries.py reads ListAsk from a query
 Start here     page()
 """
@@ -29,6 +29,7 @@ from corral.store.mirror import Mirror
 
 LIMIT_DEFAULT: Final = 100
 LIMIT_MAX: Final = 1000
+OFFSET_MAX: Final = 10**9
 LOOK_AT_ONCE: Final = 500  # resources between two pauses of a search
 
 
@@ -41,6 +42,7 @@ class ListAsk(Struct, frozen=True, kw_only=True):
     fields: tuple[Path, ...] = ()  # empty: everything
     limit: int = LIMIT_DEFAULT
     cursor: str = ""
+    offset: int = 0  # rows to leave out at the beginning; not together with a cursor
 
 
 class Page(Struct, frozen=True, kw_only=True):
@@ -74,7 +76,11 @@ async def page(
     if ask.filter.conditions:
         found, more, total = await _search(kind, ask, order, start, mirror, clock)
     else:
-        keys = order.after(start, descending=ask.descending, most=ask.limit + 1)
+        keys = (
+            order.after(start, descending=ask.descending, most=ask.limit + 1)
+            if start
+            else order.window(ask.offset, ask.limit + 1, descending=ask.descending)
+        )
         found = [r for key in keys[: ask.limit] if (r := mirror.get(key[2])) is not None]
         more, total = len(keys) > ask.limit, len(order)
     items = [show(resource) for resource in found]
@@ -96,9 +102,13 @@ async def _search(
         if first + LOOK_AT_ONCE < len(rows):
             await clock.sleep(0)
     if ask.descending:
-        end = len(matching) if start is None else bisect_left(matching, start, key=order.key)
+        end = (
+            max(0, len(matching) - ask.offset)
+            if start is None
+            else bisect_left(matching, start, key=order.key)
+        )
         return matching[max(0, end - ask.limit) : end][::-1], end > ask.limit, len(matching)
-    begin = 0 if start is None else bisect_right(matching, start, key=order.key)
+    begin = ask.offset if start is None else bisect_right(matching, start, key=order.key)
     return matching[begin : begin + ask.limit], begin + ask.limit < len(matching), len(matching)
 
 

@@ -21,14 +21,25 @@ from corral.errors import Invalid
 from corral.model.resource import Resource
 from corral.server.http.auth import Caller
 from corral.server.http.filters import Filter, parse_filter
-from corral.server.http.pages import LIMIT_DEFAULT, LIMIT_MAX, ListAsk
+from corral.server.http.pages import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, ListAsk
 from corral.server.http.paths import find_path
 from corral.server.log import REQUEST_ID
 from corral.server.services.asking import Asking
 from corral.store.mirror import Mirror
 
 ApiRequest = Request[Caller, Any, Any]
-FOR_LISTS: Final = ("limit", "cursor", "sort", "fields", "filter", "label", "watch", "since", "consistent")
+FOR_LISTS: Final = (
+    "limit",
+    "cursor",
+    "offset",
+    "sort",
+    "fields",
+    "filter",
+    "label",
+    "watch",
+    "since",
+    "consistent",
+)
 _TAG: Final = re.compile(r'(?:W/)?"?(\d+)"?')
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -87,6 +98,13 @@ def filter_of(query: Query, kind: type[Resource], mirror: Mirror) -> Filter:
 def list_ask(query: Query, kind: type[Resource], mirror: Mirror) -> ListAsk:
     """Raises Invalid"""
     sort = query.text("sort", "id")
+    if query.text("cursor") and query.text("offset"):
+        raise Invalid(
+            "offset",
+            query.text("offset"),
+            "left out where there is a cursor",
+            hint="A cursor goes on behind a page; an offset jumps to a row.",
+        )
     names = [
         name.strip() for text in query.values.get("fields", ()) for name in text.split(",") if name.strip()
     ]
@@ -97,6 +115,7 @@ def list_ask(query: Query, kind: type[Resource], mirror: Mirror) -> ListAsk:
         fields=tuple(find_path(kind, name) for name in names),
         limit=query.whole("limit", LIMIT_DEFAULT, 1, LIMIT_MAX),
         cursor=query.text("cursor"),
+        offset=query.whole("offset", 0, 0, OFFSET_MAX),
     )
 
 

@@ -31,6 +31,12 @@ STREAM_HEADERS: Final = (("cache-control", "no-store"), ("x-accel-buffering", "n
 LISTING: Final = (
     Parameter(name="limit", type="integer", example=100, text=f"How many at most, 1 to {LIMIT_MAX}."),
     Parameter(name="cursor", text="`next` of the page before."),
+    Parameter(
+        name="offset",
+        type="integer",
+        text="Leave out so many rows at the beginning, instead of a cursor: to jump. Reading all by offset may miss or "
+        "repeat what comes and goes meanwhile; by cursor it does not.",
+    ),
     Parameter(name="sort", example="-created_at", text="Field to sort by; - in front: descending."),
     Parameter(
         name="fields",
@@ -123,7 +129,7 @@ async def answer_one(request: ApiRequest, kind: type[Resource], name: str) -> An
         return Answer(
             200, to_json(select_fields(shown, tuple(find_path(kind, n) for n in names))), headers=[etag]
         )
-    return Answer(200, to_json(shown), headers=[etag, ("vary", "authorization")])
+    return Answer(200, to_json(shown), headers=[etag, ("vary", "authorization, cookie")])
 
 
 async def answer_stream(request: ApiRequest, kind: type[Resource], query: Query) -> Flow:

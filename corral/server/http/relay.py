@@ -110,7 +110,7 @@ async def _look(caller: Caller, api: Api, vm: VmId) -> End:
             return End(Close.GOING_AWAY, "the server is shutting down")
         if api.mirror.get(vm) is None:
             return End(Close.VM_GONE, "the VM is gone")
-        if not still_valid(caller, api.mirror, api.clock):
+        if not still_valid(caller, api.mirror, api.sessions):
             return End(Close.REVOKED, "the token is not valid any more")
 
 

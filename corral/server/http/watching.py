@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from corral.clock import Clock
-from corral.errors import Unavailable
+from corral.errors import Unauthenticated, Unavailable
 from corral.model.resource import Resource
 from corral.model.token import Role
 from corral.server.http.answers import to_json
@@ -26,6 +26,7 @@ from corral.server.http.auth import Caller, still_valid
 from corral.server.http.filters import Filter
 from corral.server.http.present import in_lists, may_see
 from corral.server.http.problems import problem_of
+from corral.server.http.sessions import Sessions
 from corral.store.interface import Change, ChangeVerb, Compacted
 from corral.store.mirror import Mirror
 
@@ -48,19 +49,19 @@ class Watch(Struct, frozen=True, kw_only=True):
 class Watches:
     """All streams of one server."""
 
-    def __init__(self, mirror: Mirror, clock: Clock) -> None:
-        self.mirror, self.clock = mirror, clock
+    def __init__(self, mirror: Mirror, clock: Clock, sessions: Sessions) -> None:
+        self.mirror, self.clock, self.sessions = mirror, clock, sessions
         self.open = 0
         self.closing = False
         self._news = asyncio.Event()  # a new one for each batch
         self._frames: dict[tuple[int, str], bytes] = {}
-        self._stop = mirror.on_change(lambda _: self._ring())
+        self._stop = mirror.on_change(lambda _: self.ring())
 
     def close(self) -> None:
         """End all streams, each after a last word."""
         self.closing = True
         self._stop()
-        self._ring()
+        self.ring()
 
     def start(self, since: int | None) -> int:
         """The revision that a stream begins behind. raises Compacted: it is too long ago"""
@@ -76,6 +77,11 @@ class Watches:
             yield b"retry: 1000\n" + _bookmark(since)
             told_gone: set[str] = set()
             while not self.closing:
+                if not still_valid(caller, self.mirror, self.sessions):
+                    yield _error(
+                        Unauthenticated("the token or session is not valid any more", hint="Sign in again.")
+                    )
+                    return
                 news = self._news
                 changes = self.mirror.changes_since(since)[:CHUNK_MAX]
                 if changes:
@@ -84,8 +90,6 @@ class Watches:
                         yield chunk
                     await self.clock.sleep(0)
                 elif not await self._next(news, HEARTBEAT_S):
-                    if not still_valid(caller, self.mirror, self.clock):
-                        return
                     yield b": still here\n\n" + _bookmark(since)
             yield _error(Unavailable("the server is shutting down", hint="Connect again with Last-Event-ID."))
         except Compacted as error:
@@ -105,7 +109,8 @@ class Watches:
             return False
         return True
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
+        """Let all streams look again, at once."""
         old, self._news = self._news, asyncio.Event()
         old.set()
 

@@ -56,6 +56,15 @@ QUERIES = [  # name, query, names by number
     ("sorted backwards", "sort=-created_at&limit=3", (10, 9, 8)),
     ("ties by id", "sort=cpus&limit=4", (4, 8, 1, 5)),
     ("sorted and filtered", "sort=-name&phase=running&limit=3", (7, 6, 5)),
+    ("from a row on", "offset=7", (8, 9, 10)),
+    ("a window", "offset=4&limit=2", (5, 6)),
+    ("a window, backwards", "sort=-id&offset=4&limit=2", (6, 5)),
+    ("a window of what matches", "phase=running&offset=2&limit=3", (3, 4, 5)),
+    ("a window of what matches, sorted backwards", "sort=-name&phase=running&offset=3&limit=2", (4, 3)),
+    ("the last row, backwards", "sort=-id&offset=9&limit=5", (1,)),
+    ("behind the end", "offset=10", ()),
+    ("behind the end, backwards", "sort=-id&offset=11", ()),
+    ("behind the end of what matches", "phase=running&offset=7&sort=-id", ()),
 ]
 
 
@@ -81,6 +90,8 @@ REFUSED = [  # name, query, field
     ("sorted by an object", "sort=spec", "sort"),
     ("no such field to show", "fields=name,colour", "fields"),
     ("no cursor", "cursor=%21%21", "cursor"),
+    ("cursor and offset", "cursor=bm9uZQ&offset=0", "offset"),
+    ("an offset below 0", "offset=-1", "offset"),
     ("a cursor that is base64 of nothing", "cursor=bm9uZQ", "cursor"),
     ("an empty label", "label==x", "label"),
     ("since that is no revision", "watch=true&since=now", "since"),
@@ -147,6 +158,18 @@ async def test_a_page_says_how_many_there_are_and_from_where_to_watch(world: Wor
         last = (await client.get(f"/api/v1/vms?limit=2&phase=stopped&cursor={page['next']}")).json()
         assert (last["total"], last["next"], len(last["items"])) == (3, None, 1)
         assert (await client.get("/api/v1/volumes")).json()["items"] == []
+
+
+async def test_a_jump_goes_on_by_cursor(world: World) -> None:
+    await fleet(world)
+    for query, then in (
+        ("offset=3", ["web-6", "web-7"]),
+        ("offset=3&sort=-id&phase=running", ["web-2", "web-1"]),
+    ):
+        async with world.client() as client:
+            page = (await client.get(f"/api/v1/vms?limit=2&{query}")).json()
+            rest = query.partition("&")[2]
+            assert await names(client, f"limit=2&cursor={page['next']}&{rest}") == then
 
 
 async def test_fields(world: World) -> None:
