@@ -66,6 +66,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
     return report
 
 
+def wait_for(holds: Callable[[], bool], seconds: float = READY_S) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.05)
+
+
 def start_demo(directory: Path, *words: str) -> tuple[subprocess.Popen[bytes], Console]:
     """`corral server --demo` on a free port, ready."""
     log = directory / "server.log"
@@ -135,13 +142,18 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 
 @pytest.fixture
-def axe(page: Page) -> Callable[[], list[str]]:
-    """What speaks against WCAG 2 AA on the page as it is: one line a rule, with the first element."""
+def axe_of() -> Callable[[Page], list[str]]:
+    """What speaks against WCAG 2 AA on a page as it is: one line a rule, with the first element."""
 
-    def look() -> list[str]:
+    def look(page: Page) -> list[str]:
         # evaluated, not added as a script: the page's policy lets in none but its own
         page.evaluate(AXE.read_text())
         found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
         return [f"{v['id']}: {v['help']}: {v['nodes'][0]['html'][:200]}" for v in found["violations"]]
 
     return look
+
+
+@pytest.fixture
+def axe(page: Page, axe_of: Callable[[Page], list[str]]) -> Callable[[], list[str]]:
+    return lambda: axe_of(page)

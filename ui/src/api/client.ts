@@ -7,6 +7,7 @@
  * Start here     take()
  */
 import createClient from "openapi-fetch"
+import { setServerTime } from "../look/format"
 import type { components, paths } from "./schema"
 
 export type Schemas = components["schemas"]
@@ -50,8 +51,15 @@ export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T>
   const response = await fetch(path, { credentials: "same-origin", signal: signal ?? null }).catch(error => {
     throw signal?.aborted ? error : unreachable()
   })
+  noteTime(response)
   if (response.ok) return (await response.json()) as T
   throw problemOf(await response.json().catch(() => undefined), response.status)
+}
+
+/** The browser's clock may be off: ages are told by the server's. */
+function noteTime(response: Response): void {
+  const date = Date.parse(response.headers.get("date") ?? "")
+  if (!Number.isNaN(date)) setServerTime(date / 1000)
 }
 
 /** A change that is asked for. throws Problem */

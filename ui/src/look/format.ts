@@ -10,7 +10,8 @@ let offsetS = 0 // server minus browser
 
 /** Told by each answer that carries the server's time. Unix seconds. */
 export function setServerTime(atS: number): void {
-  offsetS = atS - Date.now() / 1000
+  const found = atS - Date.now() / 1000
+  if (Math.abs(found - offsetS) > 2) offsetS = found // a header tells whole seconds: less is noise
 }
 
 export function serverNowS(): number {
