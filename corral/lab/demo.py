@@ -48,6 +48,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     migration_s: float
     downtime_ms: float
     url: str
+    open: str  # the web console, signed in; the last words
 
 
 def tell(line: str) -> None:
@@ -112,6 +113,7 @@ def show(plan: LabPlan) -> Figures:
         migration_s=round(migration_s, 2),
         downtime_ms=round(float(moved.status.result.get("downtime_ms", -1.0)), 1),
         url=plan.url,
+        open=f"{plan.url}/#token={client.connection.token}",
     )
     check(source, target, counts, figures)
     present(plan, source, target, counts, arrived_s, figures)
@@ -224,6 +226,7 @@ def to_try(node: str, plan: LabPlan) -> list[tuple[str, str]]:
         (f"{corral} lab heal {node}{where}", "and its return"),
         ("make demo-stop", "remove all of it"),
         (f"{plan.url}/api/docs", "the API, to browse"),
+        (f"{plan.url}/", "the web console; the link in the last line signs in"),
     ]
 
 
