@@ -11,7 +11,7 @@ Start here     Hub.serve()
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from corral.clock import Clock
 from corral.controllers.settling import settled
@@ -35,7 +35,7 @@ from corral.model.node import Node
 from corral.model.resource import Resource
 from corral.model.vm import VM
 from corral.server import assignments, reports
-from corral.server.facts import FactRing
+from corral.server.facts import FactRing, Series, VmRings, series
 from corral.server.ports import AgentStream
 from corral.store.interface import Change, ChangeVerb, Put, Remove, Store, Write
 from corral.store.mirror import Mirror
@@ -53,6 +53,9 @@ class NodeNotLinked(Unavailable):
     """No stream from that node's agent is open on this server."""
 
     code = "node.not_linked"
+
+
+FactListener = Callable[[NodeId, Sequence[VmId]], None]  # whose figures have come
 
 
 class Session:
@@ -81,6 +84,8 @@ class Hub:
         self.started_s = clock.monotonic_s()
         self.facts: dict[NodeId, FactRing] = {}
         self.vm_facts_now: dict[VmId, tuple[float, ...]] = {}
+        self.vm_rings = VmRings()
+        self.on_facts: dict[object, FactListener] = {}  # by whom: told after each message of figures
         self.vm_nodes: dict[VmId, tuple[NodeId, ...]] = {}  # nodes that each VM named when it last changed
         self.vm_networks: dict[
             VmId, tuple[NetworkId, ...]
@@ -144,6 +149,14 @@ class Hub:
         """The VM's latest figures, by column (VM_COLUMNS)."""
         row = self.vm_facts_now.get(vm)
         return dict(zip(VM_COLUMNS, row, strict=False)) if row else None
+
+    def series_of(self, node: NodeId) -> Series:
+        """The node's figures of the last minutes."""
+        return series(self.facts.get(node), NODE_COLUMNS)
+
+    def vm_series(self, vm: VmId) -> Series:
+        """The VM's figures of the last minutes, as far as they were kept; they are from now on."""
+        return series(self.vm_rings.ask(vm), VM_COLUMNS)
 
     async def _talk(self, session: Session, hello: Hello) -> None:
         node = self.mirror.get(session.node)
@@ -232,9 +245,13 @@ class Hub:
         self.heard_s[node] = self.clock.monotonic_s()
 
     def _note_facts(self, node: NodeId, facts: Facts) -> None:
-        self.facts.setdefault(node, FactRing(len(NODE_COLUMNS))).add(self.clock.now_s(), facts.node)
+        now_s = self.clock.now_s()
+        self.facts.setdefault(node, FactRing(len(NODE_COLUMNS))).add(now_s, facts.node)
         for vm, row in zip(facts.vm_ids, facts.vms, strict=False):
             self.vm_facts_now[vm] = row
+            self.vm_rings.note(vm, now_s, row)
+        for tell in tuple(self.on_facts.values()):
+            tell(node, facts.vm_ids)
 
     def _changed(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -266,6 +283,7 @@ class Hub:
             self.vm_nodes.pop(VmId(vm.id), None)
             self.vm_networks.pop(VmId(vm.id), None)
             self.vm_facts_now.pop(VmId(vm.id), None)
+            self.vm_rings.forget(VmId(vm.id))
         else:
             self.vm_names[VmId(vm.id)] = vm.name
             self.vm_networks[VmId(vm.id)] = networks

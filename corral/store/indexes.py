@@ -69,6 +69,7 @@ declare(
     network=lambda vm: [nic.network for nic in vm.spec.nics],
     policy=lambda vm: present(vm.spec.policy),
     group=lambda vm: vm.spec.groups,
+    drifted=lambda vm: ("yes",) if vm.report and vm.report.drift else (),
     unplaced=lambda vm: () if vm.status.node or vm.deleting else ("yes",),
 )
 declare(

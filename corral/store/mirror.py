@@ -10,7 +10,7 @@ Start here     Mirror.follow(), then Mirror.find(), list() and select()
 """
 
 import builtins
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar, cast
 
 from corral.errors import NotFound
@@ -177,6 +177,20 @@ class Mirror:
         """All of this kind that the index has under `value`, in order of creation."""
         ids = self._shelf(kind.__name__).under(index, value)
         return [cast("R", self._by_id[id]) for id in ids]
+
+    def each(self, kind: type[R], index: str, value: str, *, newest_first: bool = False) -> Iterator[R]:
+        """As select(), one by one: for who takes only some. To be used up before the next await."""
+        ids = self._shelf(kind.__name__).under(index, value)
+        return (cast("R", self._by_id[id]) for id in (reversed(ids) if newest_first else ids))
+
+    def count(self, kind: type[Resource], index: str = "", value: str = "") -> int:
+        """How many there are, or how many select() would find. Costs nothing."""
+        shelf = self._shelf(kind.__name__)
+        return len(shelf.under(index, value)) if index else len(shelf)
+
+    def counts(self, kind: type[Resource], index: str) -> dict[str, int]:
+        """How many there are under each value of an index."""
+        return self._shelf(kind.__name__).counts(index)
 
     # ---- what if
 

@@ -74,6 +74,13 @@ class Shelf:
         """Ids found under a value, sorted; not to be kept. Raises KeyError: no such index."""
         return self._under[index].get(value, ())
 
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def counts(self, index: str) -> dict[str, int]:
+        """How many are under each value. Costs as much as there are values."""
+        return {value: len(bucket) for value, bucket in self._under[index].items()}
+
     def copy(self) -> "Shelf":
         """A shelf of its own. Buckets stay shared until either side changes one."""
         self._own = set()

@@ -11,7 +11,8 @@ source         spec.openapis.org/oas/v3.1.0
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, get_args
 
 import msgspec
 from litestar import Litestar
@@ -79,6 +80,7 @@ def _tags(used: Iterable[str]) -> list[str]:
     """In the order in which people meet them; those that are not listed here come after, as they come."""
     known = (
         "Session",
+        "Overview",
         "VMs",
         "Nodes",
         "Images",
@@ -191,13 +193,19 @@ def _answers(handler: BaseRouteHandler, about: About) -> Document:
         content["text/event-stream"] = {
             "schema": {
                 "type": "string",
-                "description": "Events put and remove, each with a resource as JSON in data.",
+                "description": _events(about.stream),
             }
         }
     answer: Document = {"description": "Accepted: follow the operation." if about.status == 202 else "Done."}
     if content:
         answer["content"] = content
     return {str(about.status): answer}
+
+
+def _events(kind: Any) -> str:
+    if issubclass(kind, Resource):
+        return "Events put and remove, each with a resource as JSON in data."
+    return f"Events, each with {kind.__name__} (see the schemas) as JSON in data."
 
 
 def _list_of(about: About) -> Document:
@@ -248,8 +256,15 @@ def _example(kind: type[CorralError]) -> Document:
 def _ref(kind: Any) -> Document:
     if kind is Resource:
         return {"oneOf": [{"$ref": REF.format(name=name)} for name in KINDS]}
+    if len(kinds := _parts(kind)) > 1:
+        return {"oneOf": [_ref(part) for part in kinds]}
     (schema,), _ = msgspec.json.schema_components([kind], ref_template=REF)
     return schema
+
+
+def _parts(kind: Any) -> tuple[Any, ...]:
+    """The types of a union, which msgspec does not describe; else the type itself."""
+    return get_args(kind) if isinstance(kind, UnionType) else (kind,)
 
 
 def _schemas(abouts: Iterable[About]) -> Mapping[str, Document]:
@@ -258,5 +273,5 @@ def _schemas(abouts: Iterable[About]) -> Mapping[str, Document]:
     for about in abouts:
         for kind in (about.body, about.answers, about.stream):
             if kind is not None and kind is not Page and kind is not Resource:
-                kinds[kind] = None
+                kinds |= dict.fromkeys(_parts(kind))
     return msgspec.json.schema_components(list(kinds), ref_template=REF)[1]

@@ -13,6 +13,8 @@ from corral.model.link import SendDisk
 from corral.model.operation import Operation
 from corral.model.token import JoinToken
 from corral.server.consoles import Leg, Opener
+from corral.server.facts import Series
+from corral.server.hub import FactListener
 from corral.server.services import Services
 from corral.server.services.asking import Asking
 from corral.server.tickets import Tickets
@@ -72,6 +74,14 @@ class FactSource(Protocol):
     def facts_of(self, node: NodeId) -> dict[str, float] | None: ...
 
     def vm_facts(self, vm: VmId) -> dict[str, float] | None: ...
+
+    def series_of(self, node: NodeId) -> Series: ...
+
+    def vm_series(self, vm: VmId) -> Series: ...
+
+    @property
+    def on_facts(self) -> dict[object, FactListener]:
+        """Who is told after each message of figures, by whom."""
 
 
 class ApiCore(Protocol):

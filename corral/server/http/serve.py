@@ -83,6 +83,7 @@ async def serve(
     )
     server = _Server(config)
     running = asyncio.create_task(server.serve(sockets=[taken]), name="http")
+    keeping = asyncio.create_task(_kept(api), name="keep")
     try:
         while not server.started and not running.done():
             await api.api.clock.sleep(0.005)
@@ -91,10 +92,19 @@ async def serve(
         await asyncio.shield(running)
     finally:
         api.close()
+        keeping.cancel()
         server.should_exit = True
         with contextlib.suppress(asyncio.CancelledError):
             await running
         taken.close()
+
+
+async def _kept(api: HttpApi) -> None:
+    """A chart that stands still is no reason to end the server."""
+    try:
+        await api.api.keep()
+    except Exception:
+        log.exception("nothing is noted for charts any more")
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,6 +1,6 @@
 """Watching: changes of the mirror as server-sent events.
 
-In this room   Watches, all open streams; Watch, what one of them wants to see
+In this room   Watches, all open streams; Watch, what one of them wants to see; Picture, what is shown anew as a whole
 Comes in       the mirror's change log; a revision to go on from
 Goes out       frames: `put`, `remove`, `bookmark`; `error` before an end that the client should know about
 Always true    a change is sent when the mirror has it, without polling; a slow reader costs no memory: it holds
@@ -11,8 +11,8 @@ source         html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from typing import Final
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -20,7 +20,7 @@ from msgspec import Struct
 from corral.clock import Clock
 from corral.errors import Unauthenticated, Unavailable
 from corral.model.resource import Resource
-from corral.model.token import Role
+from corral.model.token import Role, Token
 from corral.server.http.answers import to_json
 from corral.server.http.auth import Caller, still_valid
 from corral.server.http.filters import Filter
@@ -46,6 +46,38 @@ class Watch(Struct, frozen=True, kw_only=True):
         return may_see(kind, role) and (not self.kinds or kind in self.kinds)
 
 
+class Picture(Protocol):
+    """What a stream shows anew whenever it changes."""
+
+    pause_s: float  # at least so long between two events
+
+    def listen(self, ring: Callable[[], None]) -> Callable[[], None]:
+        """Have `ring` called when there may be something new. Returns how to end that."""
+
+    def look(self) -> bytes:
+        """What is new, as JSON; empty: nothing."""
+
+
+class Pulse:
+    """A bell for one sleeper. Strokes that come while nobody sleeps count as one."""
+
+    def __init__(self) -> None:
+        self._bell = asyncio.Event()
+
+    def ring(self) -> None:
+        self._bell.set()
+
+    async def struck(self, most_s: float) -> bool:
+        """Wait for the next stroke; False: `most_s` have passed without one."""
+        try:
+            async with asyncio.timeout(most_s):
+                await self._bell.wait()
+        except TimeoutError:
+            return False
+        self._bell.clear()
+        return True
+
+
 class Watches:
     """All streams of one server."""
 
@@ -55,7 +87,8 @@ class Watches:
         self.closing = False
         self._news = asyncio.Event()  # a new one for each batch
         self._frames: dict[tuple[int, str], bytes] = {}
-        self._stop = mirror.on_change(lambda _: self.ring())
+        self._pulses: set[Pulse] = set()
+        self._stop = mirror.on_change(self._changed)
 
     def close(self) -> None:
         """End all streams, each after a last word."""
@@ -78,9 +111,7 @@ class Watches:
             told_gone: set[str] = set()
             while not self.closing:
                 if not still_valid(caller, self.mirror, self.sessions):
-                    yield _error(
-                        Unauthenticated("the token or session is not valid any more", hint="Sign in again.")
-                    )
+                    yield _error(_not_valid())
                     return
                 news = self._news
                 changes = self.mirror.changes_since(since)[:CHUNK_MAX]
@@ -91,10 +122,33 @@ class Watches:
                     await self.clock.sleep(0)
                 elif not await self._next(news, HEARTBEAT_S):
                     yield b": still here\n\n" + _bookmark(since)
-            yield _error(Unavailable("the server is shutting down", hint="Connect again with Last-Event-ID."))
+            yield _error(_closing())
         except Compacted as error:
             yield _error(error)
         finally:
+            self.open -= 1
+
+    async def live(self, name: str, caller: Caller, picture: Picture) -> AsyncGenerator[bytes, None]:
+        """Events `name` with what a picture shows: one now, then what changed, until the right to see it ends."""
+        pulse = Pulse()
+        self._pulses.add(pulse)
+        self.open += 1
+        hang_up = picture.listen(pulse.ring)
+        try:
+            yield b"retry: 1000\n\n"
+            while not self.closing:
+                if not still_valid(caller, self.mirror, self.sessions):
+                    yield _error(_not_valid())
+                    return
+                if data := picture.look():
+                    yield b"event: %b\ndata: %b\n\n" % (name.encode(), data)
+                await self.clock.sleep(picture.pause_s)
+                if not await pulse.struck(HEARTBEAT_S):
+                    yield b": still here\n\n"
+            yield _error(_closing())
+        finally:
+            hang_up()
+            self._pulses.discard(pulse)
             self.open -= 1
 
     async def news(self, most_s: float) -> bool:
@@ -111,6 +165,17 @@ class Watches:
 
     def ring(self) -> None:
         """Let all streams look again, at once."""
+        self._ring()
+        for pulse in self._pulses:
+            pulse.ring()
+
+    def _changed(self, changes: Sequence[Change]) -> None:
+        if any(isinstance(change.resource, Token) for change in changes):
+            self.ring()  # somebody's right may have ended
+        else:
+            self._ring()
+
+    def _ring(self) -> None:
         old, self._news = self._news, asyncio.Event()
         old.set()
 
@@ -149,6 +214,14 @@ def seen_as(change: Change, wanted: Filter, told_gone: set[str]) -> str:
         return ""
     told_gone.add(id)  # it may have matched until now
     return "remove"
+
+
+def _not_valid() -> Unauthenticated:
+    return Unauthenticated("the token or session is not valid any more", hint="Sign in again.")
+
+
+def _closing() -> Unavailable:
+    return Unavailable("the server is shutting down", hint="Connect again with Last-Event-ID.")
 
 
 def _event(name: str, revision: int, data: bytes) -> bytes:

@@ -1,22 +1,25 @@
 """Diagnosing: what needs attention in the whole installation, and the next step to take about it.
 
-In this room   diagnose(), pure; CHECKS, a function a subject
+In this room   diagnose(), pure; attention(), the same for a screen that looks often; CHECKS, a function a subject
 Comes in       the mirror, the time, this server's version
 Goes out       Findings, the worst first
-Always true    a finding names what it is about and says what to do; what resolves itself within a minute is none
-Next door      agent/doctor.py looks at one machine; the console shows these as "needs attention"
+Always true    a finding names what it is about and says what to do; what resolves itself within a minute is none.
+               A check looks at what an index names where there is one, and never at all VMs: it may be asked for a few
+               findings only.
+Next door      agent/doctor.py looks at one machine; server/overview.py shows these as "needs attention"
 Start here     CHECKS
 """
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from itertools import islice
 from typing import Final
 
 from msgspec import Struct
 
 from corral.model.image import Image, ImagePhase
 from corral.model.node import AcceleratorKind, Node, NodePhase, PoolOnNode
-from corral.model.operation import Operation
+from corral.model.operation import Operation, OperationState
 from corral.model.pool import StoragePool
 from corral.model.resource import Ref, Resource, Trouble
 from corral.model.token import Token
@@ -27,6 +30,8 @@ from corral.store.mirror import Mirror
 
 PATIENCE_S: Final = 60.0  # what lasts less is on its way
 STUCK_S: Final = 300.0  # an operation that waits for the same thing for so long
+LATELY_S: Final = 3600.0  # failures are told for so long
+BEGUN_S: Final = LATELY_S + 2 * 3600.0  # hardly an operation takes longer than two hours
 DAY_S: Final = 86_400.0
 TOKEN_ENDS_S: Final = 7 * DAY_S
 ROOM_LOW: Final = 0.10  # share of a pool
@@ -51,7 +56,32 @@ def diagnose(mirror: Mirror, now_s: float, version: str) -> tuple[Finding, ...]:
     """All findings: errors first, then in the order of CHECKS."""
     look = Look(mirror, now_s, version)
     found = [finding for check in CHECKS for finding in check(look)]
-    return tuple(sorted(found, key=lambda finding: list(Level).index(finding.level)))
+    return tuple(sorted(found, key=lambda finding: _RANK[finding.level]))
+
+
+def attention(mirror: Mirror, now_s: float, version: str, most: int) -> tuple[list[Finding], int]:
+    """At most `most` findings, the worst first, and how many there are; of what befalls very many, about how many."""
+    look = Look(mirror, now_s, version)
+    found: list[Finding] = []
+    left_out = 0
+    for check in CHECKS:
+        some = list(islice(check(look), most + 1))
+        if len(some) > most:
+            left_out += max(0, _about_how_many(mirror, check) - most)
+        found += some[:most]
+    found.sort(key=lambda finding: _RANK[finding.level])
+    return found[:most], len(found) + left_out
+
+
+def _about_how_many(mirror: Mirror, check: "Check") -> int:
+    """By the indexes, for a check that found more than were wanted."""
+    if (phase := _VMS.get(check)) is not None:
+        return mirror.count(VM, "phase", phase)
+    if check is _lost:
+        return mirror.count(Node, "phase", NodePhase.LOST)
+    if check is _drifts:
+        return mirror.count(VM, "drifted", "yes")
+    return 0
 
 
 class Look(Struct, frozen=True):
@@ -93,19 +123,21 @@ def _installation(look: Look) -> Iterator[Finding]:
         )
 
 
-def _nodes(look: Look) -> Iterator[Finding]:
-    for node in look.mirror.list(Node):
-        status = node.status
-        if status.phase is NodePhase.LOST:
-            vms = len(look.mirror.select(VM, "node", node.id))
-            yield Finding(
-                level=Level.ERROR,
-                code="node.lost",
-                about=node.ref,
-                message=f"node {node.name} is silent; {vms} VMs belong to it and may still be running",
-                hint="Look at the machine and its network. `corral doctor machine` there says what is wrong.",
-            )
-        elif status.phase is NodePhase.JOINING and look.lasts(node.created_at):
+def _lost(look: Look) -> Iterator[Finding]:
+    for node in look.mirror.each(Node, "phase", NodePhase.LOST):
+        vms = look.mirror.count(VM, "node", node.id)
+        yield Finding(
+            level=Level.ERROR,
+            code="node.lost",
+            about=node.ref,
+            message=f"node {node.name} is silent; {vms} VMs belong to it and may still be running",
+            hint="Look at the machine and its network. `corral doctor machine` there says what is wrong.",
+        )
+
+
+def _joining(look: Look) -> Iterator[Finding]:
+    for node in look.mirror.each(Node, "phase", NodePhase.JOINING):
+        if look.lasts(node.created_at):
             yield Finding(
                 level=Level.WARNING,
                 code="node.joining",
@@ -113,7 +145,11 @@ def _nodes(look: Look) -> Iterator[Finding]:
                 message=f"node {node.name} has joined, but its agent has not been heard yet",
                 hint="Is `corral agent run` (systemctl status corral-agent) running there?",
             )
-        else:
+
+
+def _nodes(look: Look) -> Iterator[Finding]:
+    for node in look.mirror.list(Node):
+        if node.reachable or (node.status.phase is NodePhase.JOINING and not look.lasts(node.created_at)):
             yield from _node(look, node)
 
 
@@ -182,16 +218,37 @@ def _room(pool: StoragePool, node: Node, seen: PoolOnNode) -> Finding | None:
     )
 
 
-def _vms(look: Look) -> Iterator[Finding]:
-    levels = {VMPhase.FAILED: Level.ERROR, VMPhase.UNKNOWN: Level.ERROR, VMPhase.PENDING: Level.WARNING}
-    for phase, level in levels.items():
-        for vm in look.mirror.select(VM, "phase", phase):
-            if look.lasts(vm.status.since or vm.created_at):
-                yield _of_trouble(level, vm, f"VM {vm.name} is {phase}", vm.status.trouble)
+def _vms(look: Look, phase: VMPhase, level: Level) -> Iterator[Finding]:
+    for vm in look.mirror.each(VM, "phase", phase):
+        if look.lasts(vm.status.since or vm.created_at):
+            yield _of_trouble(level, vm, f"VM {vm.name} is {phase}", vm.status.trouble)
+
+
+def _failed_vms(look: Look) -> Iterator[Finding]:
+    yield from _vms(look, VMPhase.FAILED, Level.ERROR)
+
+
+def _unknown_vms(look: Look) -> Iterator[Finding]:
+    yield from _vms(look, VMPhase.UNKNOWN, Level.ERROR)
+
+
+def _pending_vms(look: Look) -> Iterator[Finding]:
+    yield from _vms(look, VMPhase.PENDING, Level.WARNING)
+
+
+def _drifts(look: Look) -> Iterator[Finding]:
+    for vm in look.mirror.each(VM, "drifted", "yes"):
+        yield Finding(
+            level=Level.INFO,
+            code="vm.drift",
+            about=vm.ref,
+            message=f"the domain of VM {vm.name} was changed behind Corral's back",
+            hint=f"`corral vm drift {vm.name}` shows what, and how to keep it or undo it.",
+        )
 
 
 def _storage(look: Look) -> Iterator[Finding]:
-    for volume in look.mirror.select(Volume, "phase", VolumePhase.FAILED):
+    for volume in look.mirror.each(Volume, "phase", VolumePhase.FAILED):
         yield _of_trouble(Level.ERROR, volume, f"volume {volume.name} is failed", volume.status.trouble)
     for image in look.mirror.list(Image):
         if image.status.phase is ImagePhase.FAILED:
@@ -212,6 +269,29 @@ def _operations(look: Look) -> Iterator[Finding]:
             )
 
 
+def failed_lately(mirror: Mirror, now_s: float) -> Iterator[Operation]:
+    """Operations that have failed within the last hour, the newest first."""
+    for operation in mirror.each(Operation, "phase", OperationState.FAILED, newest_first=True):
+        if operation.created_at < now_s - BEGUN_S:  # those before are older still
+            return
+        if (operation.status.ended_at or operation.created_at) >= now_s - LATELY_S:
+            yield operation
+
+
+def _failures(look: Look) -> Iterator[Finding]:
+    for operation in failed_lately(look.mirror, look.now_s):
+        spec, error = operation.spec, operation.status.error
+        hint = error.hint if error else ""
+        yield Finding(
+            level=Level.WARNING,
+            code="operation.failed",
+            about=operation.ref,
+            message=f"{spec.verb} of {spec.target.kind} {spec.target.name} has failed"
+            + (f": {error.message}" if error else ""),
+            hint=f"{hint} `corral operation show {operation.id}` shows its steps.".strip(),
+        )
+
+
 def _tokens(look: Look) -> Iterator[Finding]:
     for token in look.mirror.list(Token):
         left_s = (token.spec.expires_at or float("inf")) - look.now_s
@@ -226,12 +306,25 @@ def _tokens(look: Look) -> Iterator[Finding]:
             )
 
 
-CHECKS: Final[tuple[Callable[[Look], Iterator[Finding]], ...]] = (
+Check = Callable[[Look], Iterator[Finding]]
+CHECKS: Final[tuple[Check, ...]] = (
     _installation,
+    _lost,
+    _joining,
     _nodes,
     _on_nodes,
-    _vms,
+    _failed_vms,
+    _unknown_vms,
+    _pending_vms,
     _storage,
+    _failures,
     _operations,
+    _drifts,
     _tokens,
 )
+_VMS: Final[dict[Check, VMPhase]] = {
+    _failed_vms: VMPhase.FAILED,
+    _unknown_vms: VMPhase.UNKNOWN,
+    _pending_vms: VMPhase.PENDING,
+}
+_RANK: Final = {level: place for place, level in enumerate(Level)}

@@ -1,7 +1,7 @@
 """A server core to test the API on: real store (memory), mirror and services; small fakes for what is linked to it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -18,7 +18,9 @@ from corral.model.resource import Resource
 from corral.model.token import JoinToken, JoinTokenSpec, Role, Token, TokenSpec
 from corral.model.vm import VM, VMPhase, VMSpec, VMStatus
 from corral.server.consoles import NoSession, Opener
+from corral.server.facts import Series
 from corral.server.http.app import HttpApi, build
+from corral.server.hub import FactListener
 from corral.server.services import Services
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, Desk
@@ -41,6 +43,20 @@ class Hub:
     def __init__(self) -> None:
         self.nodes: dict[str, dict[str, float]] = {}
         self.vms: dict[str, dict[str, float]] = {}
+        self.on_facts: dict[object, FactListener] = {}
+        self.rings: dict[str, Series] = {}
+
+    def say(self, node: str, figures: dict[str, float], vms: Sequence[str] = ()) -> None:
+        """As if an agent had sent figures."""
+        self.nodes[node] = figures
+        for tell in tuple(self.on_facts.values()):
+            tell(NodeId(node), [VmId(vm) for vm in vms])
+
+    def series_of(self, node: NodeId) -> Series:
+        return self.rings.get(node, Series())
+
+    def vm_series(self, vm: VmId) -> Series:
+        return self.rings.get(vm, Series())
 
     def linked(self, node: NodeId) -> bool:
         return node in self.nodes

@@ -12,8 +12,10 @@ from corral.server.http.about import CHANGING, CHANGING_ONE, Parameter, about
 from corral.server.http.answers import Answer, answer_json
 from corral.server.http.api import api_of
 from corral.server.http.changing import Nothing, accepted, hear
-from corral.server.http.facts import Figures, figures
+from corral.server.http.facts import PARAMETERS as FACTS
+from corral.server.http.facts import Figures, FigureSeries, answer_facts
 from corral.server.http.issued import NewJoinToken
+from corral.server.http.pictures import Row
 from corral.server.http.present import in_lists
 from corral.server.http.queries import ApiRequest
 from corral.server.http.reading import reading
@@ -47,12 +49,18 @@ async def remove_node(request: ApiRequest, node: FromPath[str]) -> Answer:
     )
 
 
-@get("/nodes/{node:str}/facts", **about("Nodes", answers=Figures, errors=(NotFound,)))
+@get(
+    "/nodes/{node:str}/facts",
+    **about(
+        "Nodes", answers=Figures | FigureSeries, stream=Row, parameters=FACTS, errors=(NotFound, Invalid)
+    ),
+)
 async def node_facts(request: ApiRequest, node: FromPath[str]) -> Answer:
     """Show the latest figures of a node: CPU, memory, pressure, load. Empty while its agent sends none."""
     api = api_of(request)
     found = api.mirror.find(Node, node)
-    return answer_json(figures(found, api.core.hub.facts_of(NodeId(found.id))))
+    id, hub = NodeId(found.id), api.core.hub
+    return answer_facts(request, found, lambda: hub.facts_of(id), lambda: hub.series_of(id))
 
 
 @post("/nodes/join-tokens", **about("Nodes", role=Role.ADMIN, body=CreateJoinToken, status=201, answers=NewJoinToken,

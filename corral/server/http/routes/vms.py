@@ -11,7 +11,9 @@ from corral.server.http.about import CHANGING, CHANGING_ONE, Parameter, about
 from corral.server.http.answers import Answer, answer_json
 from corral.server.http.api import api_of
 from corral.server.http.changing import Nothing, accepted, hear
-from corral.server.http.facts import Figures, figures
+from corral.server.http.facts import PARAMETERS as FACTS
+from corral.server.http.facts import Figures, FigureSeries, answer_facts
+from corral.server.http.pictures import Row
 from corral.server.http.queries import ApiRequest, Query
 from corral.server.http.reading import reading
 from corral.server.services.disks import ImageNotReady
@@ -129,12 +131,16 @@ async def migrate_vm(request: ApiRequest, vm: FromPath[str]) -> Answer:
     return accepted(await api_of(request).services.vms.migrate(vm, ask, asking), asking)
 
 
-@get("/vms/{vm:str}/facts", **about("VMs", answers=Figures, errors=(NotFound,)))
+@get(
+    "/vms/{vm:str}/facts",
+    **about("VMs", answers=Figures | FigureSeries, stream=Row, parameters=FACTS, errors=(NotFound, Invalid)),
+)
 async def vm_facts(request: ApiRequest, vm: FromPath[str]) -> Answer:
     """Show the latest figures of a VM: CPU, memory, block and net rates. Empty while its node sends none."""
     api = api_of(request)
     found = api.mirror.find(VM, vm)
-    return answer_json(figures(found, api.core.hub.vm_facts(VmId(found.id))))
+    id, hub = VmId(found.id), api.core.hub
+    return answer_facts(request, found, lambda: hub.vm_facts(id), lambda: hub.vm_series(id))
 
 
 @get(
