@@ -1,27 +1,126 @@
-/** The list of VMs: any number of rows, without pages. */
-import { useCallback, useMemo, useState } from "react"
+/**
+ * The list of VMs: any number of rows, without pages; what is looked for stands in the address.
+ *
+ * Next door      filters.ts, purely; filter-bar.tsx; bulk.tsx does something with the chosen ones
+ */
+import { Button } from "@patternfly/react-core"
+import { useCallback, useMemo, useRef, useState } from "react"
 import { useTranslation } from "react-i18next"
-import { Link, useLocation } from "wouter"
+import { Link, useLocation, useSearch } from "wouter"
 import { useAll, useWindow } from "../../api/cache"
-import type { Schemas } from "../../api/client"
+import { getJson, type Schemas } from "../../api/client"
+import { listPath } from "../../api/kinds"
 import { ago, bytes, count } from "../../look/format"
 import { Page } from "../../parts/page"
 import { Phase } from "../../parts/phase"
 import { Trouble } from "../../parts/trouble"
 import { type Column, VirtualTable } from "../../parts/virtual-table"
+import { useMay } from "../../session/session"
+import { Bulk, type Chosen } from "./bulk"
+import { FilterBar } from "./filter-bar"
+import { type Filters, fromAddress, toAddress, toQuery } from "./filters"
 
 type Row = Schemas["VM"] & { id: string }
+const CHOSEN_MAX = 1_000
 
 export function VmList() {
   const { t } = useTranslation()
   const [, go] = useLocation()
+  const search = useSearch()
+  const filters = useMemo(() => fromAddress(search), [search])
+  const query = useMemo(() => toQuery(filters), [filters])
   const [range, setRange] = useState({ first: 0, last: 40 })
-  const [sort, setSort] = useState("name")
-  const rows = useWindow("VM", { sort }, range.first, range.last)
-  const nodes = useAll("Node")
-  const names = useMemo(() => new Map(nodes.data?.items.map(n => [n.id, n.name])), [nodes.data])
+  const rows = useWindow("VM", query, range.first, range.last)
+  const names = useNodeNames()
+  const may = useMay("operator")
+  const [chosen, setChosen] = useState<ReadonlyMap<string, Chosen>>(new Map())
+  const lastChosen = useRef<number | null>(null)
 
-  const columns = useMemo<Column<Row>[]>(
+  const setFilters = useCallback(
+    (next: Filters) => go(`/?${toAddress(next)}`.replace(/\?$/, ""), { replace: true }),
+    [go],
+  )
+  const columns = useColumns(names)
+  const onRange = useCallback((first: number, last: number) => setRange({ first, last }), [])
+
+  const choose = useCallback(
+    (vm: Row, take: boolean, span: boolean) => {
+      const index = indexOf(vm.id)
+      setChosen(before => {
+        const next = new Map(before)
+        const from = span && lastChosen.current !== null ? lastChosen.current : index
+        for (let n = Math.min(from, index); n <= Math.max(from, index); n++) {
+          const row = n === index ? vm : rows.row(n)
+          if (!row) continue
+          if (take) next.set(row.id, { id: row.id, name: row.name })
+          else next.delete(row.id)
+        }
+        return next
+      })
+      lastChosen.current = index
+    },
+    [rows.row],
+  )
+
+  const chooseAll = async () => {
+    const words = new URLSearchParams({ limit: String(CHOSEN_MAX), fields: "name", ...query })
+    for (const key of ["filter", "label"]) if (!words.get(key)) words.delete(key)
+    const all = await getJson<{ items: Chosen[] }>(`${listPath("VM")}?${words}`)
+    setChosen(new Map(all.items.map(vm => [vm.id, vm])))
+  }
+
+  return (
+    <Page
+      title={t("vms.title")}
+      aside={<span>{t("list.rows", { count: rows.total, defaultValue: count(rows.total) })}</span>}
+      actions={may && <Button component={props => <Link {...props} href="/new" />}>{t("vms.create")}</Button>}
+    >
+      <FilterBar filters={filters} onChange={setFilters} nodes={names} />
+      {may && (
+        <Bulk
+          chosen={chosen}
+          total={rows.total}
+          most={CHOSEN_MAX}
+          onAll={() => void chooseAll()}
+          onNone={() => setChosen(new Map())}
+        />
+      )}
+      <Trouble of={rows.error} />
+      {rows.total === 0 && !rows.loading && !rows.error ? (
+        <p className="quiet">{t("list.no_match")}</p>
+      ) : (
+        <VirtualTable
+          label={t("vms.title")}
+          columns={columns}
+          total={rows.total}
+          row={rows.row}
+          rowKey={idOf}
+          onRange={onRange}
+          sort={filters.sort}
+          onSort={sort => setFilters({ ...filters, sort })}
+          {...(may ? { selected: new Set(chosen.keys()), onSelect: choose } : {})}
+          onOpen={vm => go(`/${vm.id}`)}
+        />
+      )}
+    </Page>
+  )
+}
+
+const idOf = (vm: Row) => vm.id
+
+/** Place of a row on screen in the whole list. */
+function indexOf(id: string): number {
+  return Number(document.querySelector<HTMLElement>(`[data-id="${CSS.escape(id)}"]`)?.dataset.index ?? 0)
+}
+
+export function useNodeNames(): ReadonlyMap<string, string> {
+  const nodes = useAll("Node")
+  return useMemo(() => new Map(nodes.data?.items.map(n => [n.id, n.name])), [nodes.data])
+}
+
+function useColumns(names: ReadonlyMap<string, string>): Column<Row>[] {
+  const { t } = useTranslation()
+  return useMemo(
     () => [
       {
         key: "name",
@@ -46,7 +145,16 @@ export function VmList() {
         title: t("col.node"),
         width: "minmax(8rem, 2fr)",
         sort: "status.node",
-        cell: vm => names.get(vm.status?.node ?? "") ?? vm.status?.node ?? "–",
+        cell: vm => {
+          const id = vm.status?.node
+          return id ? (
+            <Link href={`~/nodes/${id}`} className="name" dir="auto">
+              {names.get(id) ?? id}
+            </Link>
+          ) : (
+            "–"
+          )
+        },
       },
       {
         key: "cpus",
@@ -65,34 +173,19 @@ export function VmList() {
         cell: vm => bytes(vm.spec?.memory_bytes),
       },
       {
+        key: "address",
+        title: t("vms.address"),
+        width: "minmax(8rem, 2fr)",
+        cell: vm => vm.status?.guest?.addresses?.join(", ") || "–",
+      },
+      {
         key: "created",
         title: t("col.created"),
-        width: "10rem",
+        width: "9rem",
         sort: "created_at",
         cell: vm => ago(vm.created_at),
       },
     ],
     [t, names],
-  )
-  const onRange = useCallback((first: number, last: number) => setRange({ first, last }), [])
-
-  return (
-    <Page
-      title={t("vms.title")}
-      aside={<span>{t("list.rows", { count: rows.total, defaultValue: count(rows.total) })}</span>}
-    >
-      <Trouble of={rows.error} />
-      <VirtualTable
-        label={t("vms.title")}
-        columns={columns}
-        total={rows.total}
-        row={rows.row}
-        rowKey={vm => vm.id}
-        onRange={onRange}
-        sort={sort}
-        onSort={setSort}
-        onOpen={vm => go(`/${vm.id}`)}
-      />
-    </Page>
   )
 }
