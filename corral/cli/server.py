@@ -103,6 +103,10 @@ def server(
     http: HttpOption = "127.0.0.1:8440",
     nodes: Annotated[int, typer.Option("--nodes", min=1, help="Simulated nodes of the demo.")] = 20,
     vms: Annotated[int, typer.Option("--vms", min=0, help="VMs that run on them.")] = 200,
+    events: Annotated[
+        float,
+        typer.Option("--events", min=0, metavar="N", help="VMs to stop or start a second, by a fixed seed."),
+    ] = 0.0,
 ) -> None:
     """The control plane, with API and node link.
 
@@ -117,7 +121,7 @@ def server(
         raise typer.Exit(2)
     from corral.demo.program import main
 
-    main(http, nodes, vms)
+    main(http, nodes, vms, events)
 
 
 @commands.command()

@@ -16,7 +16,16 @@ from corral.model.ids import NodeId, PoolId, VmId, VolumeId
 from corral.model.image import Image, ImageCopy, ImagePhase, ImageStatus
 from corral.model.link import Assignment, VmAssignment, VmRole, VolumeAssignment
 from corral.model.network import Network, NetworkSpec, Subnet
-from corral.model.node import Inventory, NetworkOnNode, Node, NodePhase, NodeStatus, PoolOnNode
+from corral.model.node import (
+    Accelerator,
+    AcceleratorKind,
+    Inventory,
+    NetworkOnNode,
+    Node,
+    NodePhase,
+    NodeStatus,
+    PoolOnNode,
+)
 from corral.model.pool import StoragePool, StoragePoolSpec
 from corral.model.resource import Resource
 from corral.model.units import GiB, TiB
@@ -25,6 +34,7 @@ from corral.model.volume import ObjectReport, ObjectState, Volume, VolumePhase, 
 from corral.storage.interface import volume_path
 from corral.storage.simulated import SharedFiles
 
+ACCELERATOR: Final = Accelerator(kind=AcceleratorKind.KVM, reason="pretended: nothing runs here")
 POOL_PATH: Final = "/var/lib/corral/pools/shared"
 FLAVOURS: Final = ((1, 1), (2, 2), (1, 2), (4, 8), (2, 4))  # vCPUs, GiB
 TEAMS: Final = ("web", "data", "build", "office")
@@ -68,7 +78,11 @@ class Fleet:
     def _node(self, number: int) -> Node:
         name = f"node{number + 1:04}"
         inventory = Inventory(
-            hostname=name, cpus=64, memory_bytes=256 * GiB, migration_address=f"sim://{name}"
+            hostname=name,
+            cpus=64,
+            memory_bytes=256 * GiB,
+            migration_address=f"sim://{name}",
+            accelerator=ACCELERATOR,
         )
         status = NodeStatus(
             phase=NodePhase.READY,

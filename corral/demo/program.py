@@ -3,7 +3,7 @@
 In this room   a real server in a directory that goes with it; agents on simulated hosts in the same process
 Goes out       the API on loopback, an admin token, a context of the CLI
 Always true    agents and server talk the messages of the link; only the sockets between them are left out
-Next door      fleet.py makes the fleet
+Next door      fleet.py makes the fleet, figures.py its charts, commotion.py its changes
 Start here     main()
 """
 
@@ -22,7 +22,9 @@ from corral.agent.agent import Agent
 from corral.agent.memory import MemoryMemory
 from corral.agent.ports import ConsoleStream, LinkDown, Stream
 from corral.clock import Clock, SystemClock
-from corral.demo.fleet import Fleet, settle
+from corral.demo.commotion import stir
+from corral.demo.figures import LivelyFigures
+from corral.demo.fleet import ACCELERATOR, Fleet, settle
 from corral.errors import CorralError
 from corral.hypervisor.simulated import SimulatedHypervisor, World
 from corral.model.ids import NodeId
@@ -36,6 +38,7 @@ from corral.server import assignments
 from corral.server.config import ServerConfig
 from corral.server.core import ServerCore
 from corral.server.main import Serving, prepare_interpreter, serving
+from corral.server.network import is_loopback, split
 from corral.storage.simulated import Files, SharedFiles, SimulatedStorage
 from corral.store.interface import Put
 
@@ -52,6 +55,7 @@ class DemoConfig(Struct, frozen=True, kw_only=True):
     nodes: int = 20
     vms: int = 200
     context: str = "demo"
+    events: float = 0.0  # requests a second that stop or start a VM
 
 
 class End:
@@ -139,20 +143,10 @@ class DemoConsole:
         self._leg.end("the console was closed")
 
 
-class SteadyFigures:
-    """Figures of a host that has a little to do, a little more on each node."""
-
-    def __init__(self, share: float, memory_bytes: float) -> None:
-        self._row = (share, memory_bytes, share / 10, 0.0, share / 20, share * 64)
-
-    def row(self) -> tuple[float, ...]:
-        return self._row
-
-
-def main(http: str = "127.0.0.1:8440", nodes: int = 20, vms: int = 200) -> None:
+def main(http: str = "127.0.0.1:8440", nodes: int = 20, vms: int = 200, events: float = 0.0) -> None:
     """Run the demo in the foreground until SIGTERM or Ctrl-C. Nothing is kept."""
     logs.configure(json=not sys.stderr.isatty())
-    run_until_stopped(run(DemoConfig(http=http, nodes=nodes, vms=vms)))
+    run_until_stopped(run(DemoConfig(http=http, nodes=nodes, vms=vms, events=events)))
 
 
 async def run(config: DemoConfig) -> None:
@@ -169,10 +163,12 @@ async def run(config: DemoConfig) -> None:
             agents = await furnish(server, config)
             prepare_interpreter()
             group.create_task(begin(agents, group, SystemClock()), name="agents")
-            _say(
-                f"{config.nodes} nodes and {config.vms} VMs, simulated: http://{server.http[0]}:{server.http[1]}/api/docs"
-            )
+            if config.events:
+                stirring = stir(server.core, server.core.clock, config.events)
+                group.create_task(stirring, name="stir")
+            _say(f"{config.nodes} nodes and {config.vms} VMs, simulated.")
             _say(f"Context `{config.context}` has the token. Try: corral node list; corral vm list")
+            _say(f"Open {address_of(config.http, server.http)}#token={server.admin_token}")
             await server.failure()
 
 
@@ -195,14 +191,32 @@ async def furnish(server: Serving, config: DemoConfig) -> list[Agent]:
     world, files = World(clock), SharedFiles(total_bytes=1000 * TiB)
     files.pools[fleet.pool.spec.path] = None
     leisure = max(1.0, config.nodes / ROUNDS_AS_USUAL)
-    return [_agent(core, node, world, files, clock, leisure) for node in fleet.nodes]
+    return [
+        _agent(core, node, number, world, files, clock, leisure) for number, node in enumerate(fleet.nodes)
+    ]
+
+
+def address_of(asked: str, listening: tuple[str, int]) -> str:
+    """Where a browser on this machine finds it: every address is no address to open."""
+    host = listening[0]
+    if host in ("0.0.0.0", "::"):
+        host = "localhost"
+    scheme = "http" if is_loopback(split(asked)[0]) else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{listening[1]}/"
 
 
 def _agent(
-    core: ServerCore, node: Node, world: World, files: SharedFiles, clock: SystemClock, leisure: float
+    core: ServerCore,
+    node: Node,
+    number: int,
+    world: World,
+    files: SharedFiles,
+    clock: SystemClock,
+    leisure: float,
 ) -> Agent:
     id, inventory = NodeId(node.id), node.status.inventory
     host = world.add_host(node.name, cpus=inventory.cpus, memory_bytes=inventory.memory_bytes)
+    host.accelerator = ACCELERATOR
     keys = dict.fromkeys(assignments.keys_of(core.mirror, id))
     assigned = [a for key in keys if (a := assignments.assignment(core.mirror, id, key))]
     memory = MemoryMemory()
@@ -219,7 +233,7 @@ def _agent(
         clock=clock,
         version=__version__,
         leisure=leisure,
-        figures=SteadyFigures(0.2 + 0.5 * (len(assigned) % 7) / 7, 60.0 * GiB),
+        figures=LivelyFigures(clock, number, 0.2 + 0.5 * (number % 7) / 7, (40 + 20 * (number % 9)) * GiB),
     )
 
 

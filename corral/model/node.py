@@ -10,6 +10,8 @@ from corral.model.hardware import GuestCpu
 from corral.model.migration import MigrationLink
 from corral.model.resource import Resource, Trouble
 
+ROOM_LOW: Final = 0.10  # share of a pool that is left when people should hear of it
+
 
 class NodePhase(StrEnum):
     JOINING = "joining"  # has a certificate; its agent has not reported an inventory yet
@@ -128,6 +130,11 @@ class PoolOnNode(Struct, frozen=True, kw_only=True):
     marker: str = ""  # what its marker file says: another one, or none, is another file system
     trouble: Trouble | None = None
 
+    @property
+    def low(self) -> bool:
+        """Whether it is nearly full."""
+        return self.ready and self.total_bytes > 0 and self.free_bytes < ROOM_LOW * self.total_bytes
+
 
 class NetworkOnNode(Struct, frozen=True, kw_only=True):
     """A network as one node sees it."""
@@ -182,6 +189,12 @@ class Node(Resource, frozen=True, kw_only=True, tag="Node"):
     @property
     def takes_vms(self) -> bool:
         return self.status.phase is NodePhase.READY and not self.spec.cordoned and not self.deleting
+
+    @property
+    def has_concerns(self) -> bool:
+        """Whether it sees a pool or network that is in trouble, or a pool that is nearly full."""
+        pools, networks = self.status.pools.values(), self.status.networks.values()
+        return any(pool.trouble or pool.low for pool in pools) or any(n.trouble for n in networks)
 
     @property
     def reachable(self) -> bool:

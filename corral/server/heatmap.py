@@ -9,7 +9,7 @@ Start here     Heatmap.columns()
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from msgspec import Struct
@@ -21,6 +21,7 @@ from corral.scheduler.columns import LOG, VMS
 from corral.scheduler.dimensions import CPU, MEMORY, PAGES, Floats
 from corral.scheduler.fleet import Fleet
 from corral.server.cpus import best_cpus
+from corral.server.ports import FigureSource
 from corral.store.interface import Change
 from corral.store.mirror import Mirror
 
@@ -62,15 +63,6 @@ class CellNews(Struct, frozen=True, kw_only=True):
     revision: int
     rows: list[Cell]
     removed: list[str] = []  # ids
-
-
-class FigureSource(Protocol):
-    """The latest figures of nodes, and who wants to be told of new ones."""
-
-    def facts_of(self, node: NodeId) -> dict[str, float] | None: ...
-
-    @property
-    def on_facts(self) -> dict[object, Callable[[NodeId, Sequence[VmId]], None]]: ...
 
 
 class Heatmap:

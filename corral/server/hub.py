@@ -11,7 +11,7 @@ Start here     Hub.serve()
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from corral.clock import Clock
 from corral.controllers.settling import settled
@@ -36,7 +36,7 @@ from corral.model.resource import Resource
 from corral.model.vm import VM
 from corral.server import assignments, reports
 from corral.server.facts import FactRing, Series, VmRings, series
-from corral.server.ports import AgentStream
+from corral.server.ports import AgentStream, FactListener
 from corral.store.interface import Change, ChangeVerb, Put, Remove, Store, Write
 from corral.store.mirror import Mirror
 
@@ -53,9 +53,6 @@ class NodeNotLinked(Unavailable):
     """No stream from that node's agent is open on this server."""
 
     code = "node.not_linked"
-
-
-FactListener = Callable[[NodeId, Sequence[VmId]], None]  # whose figures have come
 
 
 class Session:

@@ -1,18 +1,17 @@
 """Overview: the whole installation on one page of figures.
 
-In this room   Overview, which keeps what can't be read off the mirror's indexes; Picture of the whole, as the API shows it
+In this room   Overview, and Whole, what it shows
 Comes in       the mirror and its changes; the hub's figures; the scheduler's columns
 Goes out       Whole: counts, capacity and use, balance over time, what needs attention
 Always true    nothing here walks over all VMs when somebody asks: counts are those of indexes, claims those of the
-               scheduler's columns, and the size of all volumes is kept up to date from changes. What was worked out is
-               shown to all who ask within RENEW_S of it.
+               scheduler's columns, sums those of totals.py. What was worked out is shown to all who ask within RENEW_S.
 Next door      services/diagnosing.py finds what needs attention; scheduler/wellness.py has R; http/routes/overview.py
 Start here     Overview.look()
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 from msgspec import Struct
@@ -21,17 +20,15 @@ from corral import __version__
 from corral.clock import Clock
 from corral.controllers.fleet_problem import default_policy
 from corral.controllers.placement import FleetKeeper, keeper_of
-from corral.model.ids import NodeId
 from corral.model.node import Node
 from corral.model.operation import Operation, OperationState
-from corral.model.pool import StoragePool
 from corral.model.vm import VM
-from corral.model.volume import Volume
 from corral.scheduler.dimensions import CPU, GPU, IO, MEMORY, MILLI, NETWORK, PAGES, POWER
 from corral.scheduler.wellness import balance_of
 from corral.server.cpus import best_cpus
+from corral.server.ports import FigureSource
 from corral.server.services.diagnosing import Finding, Level, attention, failed_lately
-from corral.store.interface import Change, ChangeVerb
+from corral.server.totals import Totals
 from corral.store.mirror import Mirror
 
 SAMPLE_S: Final = 10.0  # between two samples of the balance
@@ -103,24 +100,15 @@ class Whole(Struct, frozen=True, kw_only=True):
     attention_total: int  # all that there is, not only what is listed
 
 
-class FigureSource(Protocol):
-    """The latest figures of nodes."""
-
-    def facts_of(self, node: NodeId) -> dict[str, float] | None: ...
-
-
 class Overview:
     """What an overview shows, kept up to date."""
 
     def __init__(self, mirror: Mirror, hub: FigureSource, clock: Clock) -> None:
         self.mirror, self.hub, self.clock = mirror, hub, clock
         self._history: list[tuple[float, float]] = []  # the oldest first
-        self._volumes: dict[str, int] = {}  # bytes promised, by volume
-        self._volume_bytes = 0
-        self._see(volume for volume in mirror.list(Volume))
+        self.totals = Totals(mirror, hub)
         self._whole: Whole | None = None
         self._made_s = -RENEW_S
-        self.stop: Callable[[], None] = mirror.on_change(self._changed)
 
     @property
     def keeper(self) -> FleetKeeper:
@@ -144,20 +132,19 @@ class Overview:
         mirror, now_s = self.mirror, self.clock.now_s()
         found, total = attention(mirror, now_s, __version__, ATTENTION_MAX)
         failed = sum(1 for _, _ in zip(range(FAILED_MAX), failed_lately(mirror, now_s), strict=False))
-        nodes = mirror.list(Node)
         return Whole(
             revision=mirror.revision,
             at=round(now_s, 3),
             nodes=NodeCounts(
-                total=len(nodes),
+                total=mirror.count(Node),
                 phases=mirror.counts(Node, "phase"),
-                cordoned=sum(node.spec.cordoned for node in nodes),
+                cordoned=self.totals.cordoned,
             ),
             vms=Counts(total=mirror.count(VM), phases=mirror.counts(VM, "phase")),
             operations=OperationCounts(
                 running=mirror.count(Operation, "phase", OperationState.RUNNING), failed_lately=failed
             ),
-            dimensions=list(self._dimensions(nodes)),
+            dimensions=list(self._dimensions()),
             balance=Balance(now=self._balance(), history=thinned(self._history)),
             attention=[_shown(finding) for finding in found],
             attention_total=total,
@@ -167,29 +154,28 @@ class Overview:
         now = balance_of(self.keeper.fleet, default_policy(self.mirror).weights)
         return None if now is None else round(now, 4)
 
-    def _dimensions(self, nodes: Sequence[Node]) -> Iterator[Dimension]:
-        fleet = self.keeper.fleet
+    def _dimensions(self) -> Iterator[Dimension]:
+        fleet, totals = self.keeper.fleet, self.totals
         there = fleet.present[: fleet.size]
         capacity, claimed = fleet.capacity[: fleet.size][there], fleet.claimed[: fleet.size][there]
         pages = [MEMORY, *PAGES.values()]
-        cpus, memory = self._used(nodes)
         yield Dimension(
             name="cpu",
             unit="vCPUs",
             capacity=float(capacity[:, CPU].sum()),
             claimed=float(claimed[:, CPU].sum()),
-            installed=sum(node.status.inventory.cpus for node in nodes),
-            used=cpus,
+            installed=totals.cpus,
+            used=round(totals.used_cpus, 2) if totals.told_of_use else None,
         )
         yield Dimension(
             name="memory",
             unit="bytes",
             capacity=float(capacity[:, pages].sum()),
             claimed=float(claimed[:, pages].sum()),
-            installed=sum(node.status.inventory.memory_bytes for node in nodes),
-            used=memory,
+            installed=totals.memory_bytes,
+            used=totals.used_memory_bytes if totals.told_of_use else None,
         )
-        yield self._storage(nodes)
+        yield self._storage()
         for name, unit, column, parts in (
             ("gpu", "GPUs", GPU, MILLI),
             ("iops", "1/s", IO, 1),
@@ -201,46 +187,18 @@ class Overview:
             taken = float(claimed[known, column].sum()) / parts if known.any() else None
             yield Dimension(name=name, unit=unit, capacity=whole, claimed=taken, installed=whole, used=None)
 
-    def _used(self, nodes: Sequence[Node]) -> tuple[float | None, float | None]:
-        """CPUs and bytes of memory in use, by what the reachable nodes said last; None: none has said anything."""
-        cpus, memory, told = 0.0, 0.0, False
-        for node in nodes:
-            if node.reachable and (latest := self.hub.facts_of(NodeId(node.id))):
-                told = True
-                cpus += latest.get("cpu_share", 0.0) * node.status.inventory.cpus
-                memory += latest.get("memory_used_bytes", 0.0)
-        return (round(cpus, 2), memory) if told else (None, None)
-
-    def _storage(self, nodes: Sequence[Node]) -> Dimension:
+    def _storage(self) -> Dimension:
         """Bytes of all pools as the nodes see them; a shared pool once."""
-        shared = {pool.id for pool in self.mirror.list(StoragePool) if pool.spec.shared}
-        seen: dict[str, tuple[int, int]] = {}
-        for node in nodes:
-            for id, pool in node.status.pools.items():
-                if pool.ready:
-                    seen[id if id in shared else f"{id}@{node.id}"] = (pool.total_bytes, pool.free_bytes)
-        total = sum(all_ for all_, _ in seen.values())
+        totals = self.totals
+        there = totals.pool_bytes if totals.pools_seen else None
         return Dimension(
             name="storage",
             unit="bytes",
-            capacity=total if seen else None,
-            claimed=self._volume_bytes,
-            installed=total if seen else None,
-            used=total - sum(free for _, free in seen.values()) if seen else None,
+            capacity=there,
+            claimed=totals.volume_bytes,
+            installed=there,
+            used=totals.pool_bytes - totals.pool_free_bytes if totals.pools_seen else None,
         )
-
-    def _changed(self, changes: Sequence[Change]) -> None:
-        for change in changes:
-            if isinstance(change.resource, Volume):
-                if change.verb is ChangeVerb.REMOVE:
-                    self._volume_bytes -= self._volumes.pop(change.resource.id, 0)
-                else:
-                    self._see((change.resource,))
-
-    def _see(self, volumes: "Iterator[Volume] | Sequence[Volume]") -> None:
-        for volume in volumes:
-            self._volume_bytes += volume.spec.size_bytes - self._volumes.get(volume.id, 0)
-            self._volumes[volume.id] = volume.spec.size_bytes
 
 
 def thinned(samples: Sequence[tuple[float, float]], most: int = POINTS_MAX) -> list[tuple[float, float]]:

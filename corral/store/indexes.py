@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from corral.model.event import Event
 from corral.model.found import FoundDomain
 from corral.model.image import Image
+from corral.model.node import Node
 from corral.model.operation import Operation
 from corral.model.port import Port
 from corral.model.rebalance import Rebalance
@@ -71,6 +72,10 @@ declare(
     group=lambda vm: vm.spec.groups,
     drifted=lambda vm: ("yes",) if vm.report and vm.report.drift else (),
     unplaced=lambda vm: () if vm.status.node or vm.deleting else ("yes",),
+)
+declare(
+    Node,
+    concern=lambda node: ("yes",) if node.has_concerns else (),
 )
 declare(
     Rebalance,

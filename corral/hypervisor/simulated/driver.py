@@ -1,8 +1,9 @@
 """Driver of a simulated host: what an agent holds. It has no state of its own."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from msgspec.structs import replace
 
@@ -38,9 +39,11 @@ from corral.model.hardware import Firmware, Graphics
 from corral.model.ids import VmId, VolumeId
 from corral.model.link import SnapshotAssignment
 from corral.model.migration import MigrationHow
-from corral.model.node import Accelerator, CpuInfo, Inventory, NumaCell
+from corral.model.node import CpuInfo, Inventory, NumaCell
 from corral.model.snapshot import SnapshotReport, SnapshotState
 from corral.model.vm import DomainState, Guest, Pending, StopReason
+
+TURN: Final = 2 * math.pi
 
 
 class SimulatedHypervisor:
@@ -78,7 +81,7 @@ class SimulatedHypervisor:
             cpu=CpuInfo(model="simulated", vendor="Corral", cores=host.cpus),
             memory_bytes=host.memory_bytes,
             cells=(NumaCell(id=0, cpus=tuple(range(host.cpus)), memory_bytes=host.memory_bytes),),
-            accelerator=Accelerator(reason="nothing runs here"),
+            accelerator=host.accelerator,
             migration_address=host.address,
             devices=host.devices,
             offers=host.offers,
@@ -442,16 +445,23 @@ def _foreign_address(mac: str) -> str:
 
 
 def _facts(wish: DomainWish, ran_s: float) -> DomainFacts:
-    """Counters of a guest that does a little of everything; the shares follow from its id."""
-    share = (hash_of(wish.vm) % 100) / 100
+    """Counters of a guest that does a little of everything; how much, and when, follows from its id."""
+    number = hash_of(wish.vm)
+    share, turn_s = (number % 100) / 150, 60.0 + number % 541
+    worked_s = share * _waves(ran_s, turn_s)
     return DomainFacts(
-        cpu_s=ran_s * wish.cpus * share,
-        memory_bytes=int(wish.memory_bytes * (0.3 + 0.6 * share)),
-        block_read_bytes=int(ran_s * 200_000 * share),
-        block_write_bytes=int(ran_s * 100_000 * share),
-        net_in_bytes=int(ran_s * 50_000 * share),
-        net_out_bytes=int(ran_s * 80_000 * share),
+        cpu_s=wish.cpus * worked_s,
+        memory_bytes=int(wish.memory_bytes * (0.3 + 0.8 * share + 0.03 * math.sin(TURN * ran_s / turn_s))),
+        block_read_bytes=int(200_000 * worked_s),
+        block_write_bytes=int(100_000 * worked_s),
+        net_in_bytes=int(50_000 * worked_s),
+        net_out_bytes=int(80_000 * worked_s),
     )
+
+
+def _waves(ran_s: float, turn_s: float) -> float:
+    """Seconds of work after `ran_s`, where the pace goes up and down by a half: the integral of 1 + sin / 2."""
+    return ran_s + turn_s / (2 * TURN) * (1 - math.cos(TURN * ran_s / turn_s))
 
 
 def hash_of(text: str) -> int:

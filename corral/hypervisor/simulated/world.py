@@ -25,7 +25,7 @@ from corral.model.domain import Drift
 from corral.model.found import FoundReport
 from corral.model.ids import VmId
 from corral.model.migration import MigrationFigures
-from corral.model.node import Offers, PciDevice
+from corral.model.node import Accelerator, Offers, PciDevice
 from corral.model.units import GiB
 from corral.model.vm import DomainState, StopReason
 
@@ -178,6 +178,7 @@ class SimulatedHost:
         self.address = f"sim://{name}"
         self.up = True
         self.offers = OFFERS
+        self.accelerator = Accelerator(reason="nothing runs here")
         self.devices: tuple[PciDevice, ...] = ()
         self.daemon_up = True  # the hypervisor's management daemon
         self.domains: dict[VmId, Held] = {}

@@ -52,7 +52,7 @@ class Api:
         if self.watches.closing:
             return
         self.watches.close()
-        self.overview.stop()
+        self.overview.totals.close()
         self.orders.stop()
 
 

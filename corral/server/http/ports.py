@@ -14,7 +14,7 @@ from corral.model.operation import Operation
 from corral.model.token import JoinToken
 from corral.server.consoles import Leg, Opener
 from corral.server.facts import Series
-from corral.server.hub import FactListener
+from corral.server.ports import FigureSource
 from corral.server.services import Services
 from corral.server.services.asking import Asking
 from corral.server.tickets import Tickets
@@ -66,22 +66,16 @@ class ImageStore(Protocol):
     async def receive(self, image: str, chunks: AsyncIterator[bytes], asking: Asking) -> Operation: ...
 
 
-class FactSource(Protocol):
+class FactSource(FigureSource, Protocol):
     """The live figures of what is linked to this server."""
 
     def linked(self, node: NodeId) -> bool: ...
-
-    def facts_of(self, node: NodeId) -> dict[str, float] | None: ...
 
     def vm_facts(self, vm: VmId) -> dict[str, float] | None: ...
 
     def series_of(self, node: NodeId) -> Series: ...
 
     def vm_series(self, vm: VmId) -> Series: ...
-
-    @property
-    def on_facts(self) -> dict[object, FactListener]:
-        """Who is told after each message of figures, by whom."""
 
 
 class ApiCore(Protocol):

@@ -34,8 +34,7 @@ LATELY_S: Final = 3600.0  # failures are told for so long
 BEGUN_S: Final = LATELY_S + 2 * 3600.0  # hardly an operation takes longer than two hours
 DAY_S: Final = 86_400.0
 TOKEN_ENDS_S: Final = 7 * DAY_S
-ROOM_LOW: Final = 0.10  # share of a pool
-ROOM_OUT: Final = 0.03
+ROOM_OUT: Final = 0.03  # share of a pool
 
 
 class Level(StrEnum):
@@ -65,23 +64,24 @@ def attention(mirror: Mirror, now_s: float, version: str, most: int) -> tuple[li
     found: list[Finding] = []
     left_out = 0
     for check in CHECKS:
-        some = list(islice(check(look), most + 1))
-        if len(some) > most:
-            left_out += max(0, _about_how_many(mirror, check) - most)
-        found += some[:most]
+        findings = check(look)
+        found += (some := list(islice(findings, most)))
+        if len(some) == most:
+            count = _about_how_many(mirror, check)
+            left_out += sum(1 for _ in findings) if count is None else max(0, count - most)
     found.sort(key=lambda finding: _RANK[finding.level])
     return found[:most], len(found) + left_out
 
 
-def _about_how_many(mirror: Mirror, check: "Check") -> int:
-    """By the indexes, for a check that found more than were wanted."""
+def _about_how_many(mirror: Mirror, check: "Check") -> int | None:
+    """By the indexes, for a check that may find very many; None: it has to be counted."""
     if (phase := _VMS.get(check)) is not None:
         return mirror.count(VM, "phase", phase)
     if check is _lost:
         return mirror.count(Node, "phase", NodePhase.LOST)
     if check is _drifts:
         return mirror.count(VM, "drifted", "yes")
-    return 0
+    return None
 
 
 class Look(Struct, frozen=True):
@@ -185,7 +185,7 @@ def _node(look: Look, node: Node) -> Iterator[Finding]:
 def _on_nodes(look: Look) -> Iterator[Finding]:
     """Pools and networks, as nodes see them. A shared pool's room is told once."""
     low: dict[str, Finding] = {}
-    for node in look.mirror.list(Node):
+    for node in look.mirror.each(Node, "concern", "yes"):
         if not node.reachable:
             continue
         for id, pool in node.status.pools.items():
@@ -205,7 +205,7 @@ def _on_nodes(look: Look) -> Iterator[Finding]:
 
 
 def _room(pool: StoragePool, node: Node, seen: PoolOnNode) -> Finding | None:
-    if not seen.ready or not seen.total_bytes or seen.free_bytes >= ROOM_LOW * seen.total_bytes:
+    if not seen.low:
         return None
     where = "" if pool.spec.shared else f" on node {node.name}"
     left, whole = format_size(seen.free_bytes), format_size(seen.total_bytes)

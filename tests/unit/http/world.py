@@ -20,7 +20,7 @@ from corral.model.vm import VM, VMPhase, VMSpec, VMStatus
 from corral.server.consoles import NoSession, Opener
 from corral.server.facts import Series
 from corral.server.http.app import HttpApi, build
-from corral.server.hub import FactListener
+from corral.server.ports import FactListener
 from corral.server.services import Services
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, Desk
