@@ -1,4 +1,4 @@
-/** Links: from any resource that is mentioned to its own page. */
+/** Links: from any resource that is mentioned to its own page, also from within pages that have paths of their own (~). */
 import { Link } from "wouter"
 
 const PAGE: Record<string, string> = {
@@ -26,7 +26,7 @@ export function ResourceLink({ of, children }: { of: Ref; children?: React.React
   const to = pageOf(of)
   const text = children ?? of.name ?? of.id
   return to ? (
-    <Link href={to} className="name" dir="auto">
+    <Link href={`~${to}`} className="name" dir="auto">
       {text}
     </Link>
   ) : (
