@@ -3,7 +3,10 @@ import type { Field } from "../../parts/fields"
 import { commandOf, requestOf } from "./new"
 
 const text = (name: string): Field => ({ name, label: name, kind: "text" })
-const fields = ["name", "image", "size", "pool", "network", "user_data", "memory", "groups"].map(text)
+const fields: Field[] = [
+  ...["name", "image", "size", "pool", "network", "memory", "groups"].map(text),
+  { name: "user_data", label: "user_data", kind: "area" },
+]
 
 describe("requestOf", () => {
   it("makes one disk and one NIC", () => {
