@@ -39,7 +39,7 @@ def row(page: Page, name: str):  # type: ignore[no-untyped-def]
 def test_the_list_scrolls_to_any_row_without_pages(page: Page) -> None:
     page.goto("/vms")
     grid = page.get_by_role("grid", name="VMs")
-    expect(grid).to_have_attribute("aria-rowcount", re.compile(r"30\d"))
+    expect(grid).to_have_attribute("aria-rowcount", re.compile(r"^3\d\d$"))
     page.locator(".vtable-row").first.focus()
     page.keyboard.press("End")
     last = page.locator(".vtable-row").last
@@ -153,7 +153,7 @@ def test_deleting_asks_for_the_name(page: Page, console: Console, make: Callable
     page.get_by_label("Type gone-1 to confirm").fill("gone-1")
     delete.click()
     wait_for(lambda: console.api.get(f"/vms/{id}").status_code == 404)
-    expect(page).to_have_url(re.compile("/vms$"))
+    expect(page).to_have_url(re.compile("/vms/?$"))
 
 
 def test_a_vm_that_somebody_else_deletes_says_so(
@@ -176,7 +176,7 @@ def test_a_migration_is_looked_at_before_it_begins(
     page.get_by_role("button", name="Migrate").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text("corral vm migrate mover")).to_be_attached()
-    expect(dialog.get_by_text("can't").first).to_be_visible()  # to where it is already
+    expect(dialog.get_by_text(re.compile(r"about .* paused for")).first).to_be_visible()
     dialog.get_by_role("button", name="Migrate").click()
     wait_for(lambda: console.api.get(f"/vms/{id}").json()["status"]["node"] != before)
     expect(page.get_by_text("Last migration")).to_be_visible()
@@ -239,7 +239,7 @@ def test_a_disk_is_added_and_taken_away(page: Page, console: Console, make: Call
     page.get_by_role("button", name="Add disk").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Size, like 20GiB").fill("many")
-    expect(dialog.get_by_text(re.compile("size.*many"))).to_be_visible()
+    expect(dialog.locator(".pf-v6-c-helper-text", has_text="many")).to_be_visible()
     dialog.get_by_label("Size, like 20GiB").fill("2GiB")
     dialog.get_by_role("button", name="Add disk").click()
     expect(

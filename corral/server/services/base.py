@@ -105,12 +105,23 @@ class Desk:
         return answer
 
     def _check(self, change: Change, asking: Asking) -> None:
+        """Raises PreconditionFailed; and for a dry run, which never gets to the store, NameTaken"""
+        if asking.dry_run:
+            self._check_names(change)
         if asking.if_match is None:
             return
         current = self.mirror.get(change.target.id)
         actual = current.revision if current else 0
         if actual != asking.if_match:
             raise PreconditionFailed(change.target.id, expected=asking.if_match, actual=actual)
+
+    def _check_names(self, change: Change) -> None:
+        for write in change.writes:
+            if isinstance(write, Put):
+                new = write.resource
+                holder = self.mirror.named(type(new), new.name, new.project)
+                if holder is not None and holder.id != new.id:
+                    raise NameTaken(type(new).__name__, new.name)
 
     def _operation(self, change: Change, asking: Asking) -> Operation:
         now_s, id = self.clock.now_s(), change.operation_id or new_id("op", self.clock)

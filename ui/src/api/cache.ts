@@ -6,15 +6,8 @@
  * Next door      changes.ts has the rules, purely; live.ts the stream
  * Start here     useOne()
  */
-import {
-  keepPreviousData,
-  QueryClient,
-  type QueryKey,
-  type UseQueryResult,
-  useQueries,
-  useQuery,
-} from "@tanstack/react-query"
-import { useEffect, useMemo } from "react"
+import { QueryClient, type QueryKey, type UseQueryResult, useQueries, useQuery } from "@tanstack/react-query"
+import { useEffect, useMemo, useRef } from "react"
 import { applied, type Change, movesRows, type Rows, renewed } from "./changes"
 import { getJson, Problem } from "./client"
 import { type Kind, listPath, type Of, onePath, type Resource } from "./kinds"
@@ -90,16 +83,20 @@ export function useWindow<K extends Kind>(
       queryKey: ["window", kind, query.sort ?? "", query.filter ?? "", query.label ?? "", number] as QueryKey,
       queryFn: ({ signal }: { signal: AbortSignal }) =>
         getJson<Rows<Resource & Of<K>>>(windowPath(kind, query, number), signal),
-      placeholderData: keepPreviousData,
     })),
   })
+  // The length of the list outlives a jump to windows that are not read yet: the table would collapse, and jump back.
+  const list = `${kind} ${query.sort} ${query.filter} ${query.label}`
+  const known = useRef({ list, total: 0 })
+  if (known.current.list !== list) known.current = { list, total: 0 }
   const seen = windows.find(w => w.data)
+  if (seen?.data) known.current.total = seen.data.total
   return {
-    total: seen?.data?.total ?? 0,
+    total: known.current.total,
     row: index => {
       const at = Math.floor(index / ROWS_IN_WINDOW) - from
       const found = windows[at]
-      return found?.isPlaceholderData ? undefined : found?.data?.items[index % ROWS_IN_WINDOW]
+      return found?.data?.items[index % ROWS_IN_WINDOW]
     },
     loading: windows.some(w => w.isPending),
     error: windows.find(w => w.error)?.error ?? null,

@@ -39,5 +39,10 @@ describe("troubleAt", () => {
   it("finds the field by its path", () =>
     expect(troubleAt(fields, problem("limits.iops"))).toBe("limits.iops"))
   it("finds it by its last word", () => expect(troubleAt(fields, problem("disks[0].name"))).toBe("name"))
+  it("knows what a taken name is about", () => {
+    expect(troubleAt(fields, problemOf({ code: "resource.name_taken", context: { kind: "VM" } }, 409))).toBe(
+      "name",
+    )
+  })
   it("finds none for something else", () => expect(troubleAt(fields, problem("colour"))).toBe(""))
 })

@@ -74,6 +74,7 @@ function put(body: Record<string, unknown>, path: string[], value: unknown): voi
 
 /** Name of the field that a problem is about; "" for none of them. `disks[0].size` is about a field `disks.0.size` or `size`. */
 export function troubleAt(fields: Field[], problem: Problem | null): string {
+  if (problem?.code === "resource.name_taken" && fields.some(f => f.name === "name")) return "name"
   const said = problem?.details.context?.field
   if (typeof said !== "string") return ""
   const path = said.replace(/\[(\d+)\]/g, ".$1")

@@ -31,11 +31,18 @@ export function PageTabs({
           <Tab
             key={part.key}
             eventKey={part.key}
+            tabContentId={`part-${part.key}`}
             title={<TabTitleText>{part.count ? `${part.title} (${part.count})` : part.title}</TabTitleText>}
           />
         ))}
       </Tabs>
-      <div className="page-part" key={shown?.key}>
+      <div
+        className="page-part"
+        key={shown?.key}
+        id={`part-${shown?.key}`}
+        role="tabpanel"
+        aria-label={shown?.title}
+      >
         <Fence of={shown?.key ?? ""}>{shown?.body()}</Fence>
       </div>
     </>
