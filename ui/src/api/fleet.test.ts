@@ -28,11 +28,14 @@ const cell = (id: string, news: Partial<Cell> = {}): Cell => ({
 
 describe("withNews", () => {
   it("renews a node where it is, and no other", () => {
-    const next = withNews(columns, { revision: 6, rows: [cell("b", { rack: "r2" })], removed: [] })
-    expect(cellAt(next, 1)).toEqual(cell("b", { rack: "r2" }))
+    const two = cell("b", { rack: "r2", name: "two" })
+    const next = withNews(columns, { revision: 6, rows: [two], removed: [] })
+    expect(cellAt(next, 1)).toEqual(two)
     expect(cellAt(next, 0)).toEqual(cellAt(columns, 0))
     expect(next.revision).toBe(6)
+    expect([next.racks, next.names]).toEqual([columns.racks, columns.names])
     expect(next.racks).toBe(columns.racks) // nothing is laid out anew
+    expect(next.names).toBe(columns.names)
   })
   it("puts new nodes at the end", () => {
     const next = withNews(columns, { revision: 6, rows: [cell("c"), cell("d")], removed: [] })

@@ -7,11 +7,11 @@ import { Chart } from "../../parts/chart"
 
 const HEIGHT = 220
 
-export function BalanceCard({ balance }: { balance: Whole["balance"] | undefined }) {
+export function BalanceCard({ whole }: { whole: Whole | undefined }) {
   const { t } = useTranslation()
-  const idle = useIdle(balance !== undefined)
-  const history = balance?.history
-  const now = balance?.now
+  const idle = useIdle(whole !== undefined)
+  const history = useMemo(() => pointsOf(whole), [whole])
+  const now = whole?.balance.now
   const option = useMemo(
     () => ({
       grid: { left: 50, right: 16, top: 16, bottom: 26 },
@@ -25,19 +25,26 @@ export function BalanceCard({ balance }: { balance: Whole["balance"] | undefined
         {
           name: "R",
           type: "line",
-          showSymbol: (history?.length ?? 0) < 2,
+          showSymbol: history.length < 2,
           lineStyle: { width: 2 },
           areaStyle: { opacity: 0.12 },
-          data: history?.map(([at, r]) => [at * 1000, r]) ?? [],
+          data: history.map(([at, r]) => [at * 1000, r]),
         },
       ],
     }),
     [history],
   )
-  if (history && history.length === 0) return <p className="overview-quiet">{t("overview.balance.soon")}</p>
-  if (!idle || !balance) return <Skeleton height={`${HEIGHT}px`} screenreaderText={t("state.loading")} />
+  if (whole && history.length === 0) return <p className="overview-quiet">{t("overview.balance.soon")}</p>
+  if (!idle || !whole) return <Skeleton height={`${HEIGHT}px`} screenreaderText={t("state.loading")} />
   const label = t("overview.balance.label", { now: now === null || now === undefined ? "–" : now.toFixed(3) })
   return <Chart option={option} label={label} height={HEIGHT} />
+}
+
+/** What was noted, and how it is now. */
+function pointsOf(whole: Whole | undefined): [number, number][] {
+  if (!whole) return []
+  const { history, now } = whole.balance
+  return now === null ? history : [...history, [whole.at, now]]
 }
 
 /** Once there is something to show and the browser has nothing better to do. */

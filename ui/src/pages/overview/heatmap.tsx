@@ -28,7 +28,11 @@ export function HeatMap({ columns }: { columns: Columns | undefined }) {
   const place = useRef<HTMLDivElement>(null)
   const width = useWidth(place)
   const racks = columns?.racks
-  const layout = useMemo(() => layoutCells(racks ?? [], width, HEIGHT_MAX), [racks, width])
+  const names = columns?.names
+  const layout = useMemo(
+    () => layoutCells(racks ?? [], names ?? [], width, HEIGHT_MAX),
+    [racks, names, width],
+  )
 
   return (
     <div className="heat">

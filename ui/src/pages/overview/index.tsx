@@ -58,7 +58,7 @@ export default function Overview() {
         </Part>
       </div>
       <Part title={t("overview.balance.title")}>
-        <BalanceCard balance={data?.balance} />
+        <BalanceCard whole={data} />
       </Part>
     </Page>
   )

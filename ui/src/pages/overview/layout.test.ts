@@ -1,8 +1,11 @@
 import { describe, expect, it } from "vitest"
-import { cellUnder, layoutCells, moved } from "./layout"
+import { cellUnder, layoutCells as layoutNamed, moved } from "./layout"
 
 const racksOf = (nodes: number, each: number) =>
   Array.from({ length: nodes }, (_, n) => `r${Math.floor(n / each) + 1}`)
+
+const layoutCells = (racks: string[], width: number, heightMax: number, names: string[] = []) =>
+  layoutNamed(racks, names, width, heightMax)
 
 describe("layoutCells", () => {
   const rows: [string, string[], number, number][] = [
@@ -37,6 +40,8 @@ describe("layoutCells", () => {
     const names = layoutCells(["", "r10", "r2"], 800, 400).racks.map(rack => rack.name)
     expect(names).toEqual(["r2", "r10", ""])
   })
+  it("puts nodes in order of their names", () =>
+    expect([...layoutCells(["r", "r", "r"], 800, 400, ["n10", "n1", "n2"]).order]).toEqual([1, 2, 0]))
   it("has no nodes", () => expect(layoutCells([], 800, 400).height).toBe(0))
 })
 

@@ -2,7 +2,7 @@
  * Layout: where the cell of each node lies, racks side by side. Pure.
  *
  * In this room   layoutCells(), cellUnder(), moved()
- * Comes in       the rack of each node, and the room that there is
+ * Comes in       rack and name of each node, and the room that there is
  * Goes out       places in CSS pixels
  * Always true    all nodes are on the picture: cells get smaller until they fit, and only when they are as small as
  *                can be seen the picture gets higher
@@ -26,8 +26,13 @@ const STEP_MIN = 5
 const WORDS_PX = 18 // above a rack
 const WORDS_FROM_STEP = 14 // smaller racks are too narrow for a name
 
-export function layoutCells(racks: readonly string[], width: number, heightMax: number): Layout {
-  const groups = grouped(racks)
+export function layoutCells(
+  racks: readonly string[],
+  names: readonly string[],
+  width: number,
+  heightMax: number,
+): Layout {
+  const groups = grouped(racks, names)
   let step = STEP_MAX
   while (step > STEP_MIN && place(groups, width, step).height > heightMax) step -= 1
   const { height, boxes } = place(groups, width, step)
@@ -54,8 +59,8 @@ export function layoutCells(racks: readonly string[], width: number, heightMax: 
 
 type Group = { name: string; nodes: number[] }
 
-/** Racks by name, numbers in names as numbers; what stands in none comes last. */
-function grouped(racks: readonly string[]): Group[] {
+/** Racks by name and nodes by name, numbers in names as numbers; what stands in no rack comes last. */
+function grouped(racks: readonly string[], names: readonly string[]): Group[] {
   const groups = new Map<string, number[]>()
   racks.forEach((rack, node) => {
     const nodes = groups.get(rack)
@@ -63,8 +68,9 @@ function grouped(racks: readonly string[]): Group[] {
     else groups.set(rack, [node])
   })
   const order = new Intl.Collator("en", { numeric: true })
+  const byName = (a: number, b: number) => order.compare(names[a] ?? "", names[b] ?? "")
   return [...groups]
-    .map(([name, nodes]) => ({ name, nodes }))
+    .map(([name, nodes]) => ({ name, nodes: nodes.sort(byName) }))
     .sort((a, b) => Number(a.name === "") - Number(b.name === "") || order.compare(a.name, b.name))
 }
 

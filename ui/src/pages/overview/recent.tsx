@@ -2,6 +2,7 @@
 import { Label, type LabelProps } from "@patternfly/react-core"
 import { useTranslation } from "react-i18next"
 import { useWindow } from "../../api/cache"
+import type { Schemas } from "../../api/client"
 import { Ago } from "../../parts/ago"
 import { ResourceLink } from "../../parts/links"
 
@@ -32,17 +33,30 @@ export function Recent({ about = "", most = 10 }: { about?: string; most?: numbe
                     })}
                   </Label>
                 )}{" "}
-                {!about && (
-                  <>
-                    <ResourceLink of={event.spec.about} />:{" "}
-                  </>
-                )}
-                {event.spec.message}
+                {about ? event.spec.message : <Told of={event.spec} />}
               </span>
               {event.spec.by && <bdi className="overview-quiet">{event.spec.by}</bdi>}
             </li>
           ),
       )}
     </ul>
+  )
+}
+
+/** What happened, with a link where it names what it happened to. */
+function Told({ of: { about, message } }: { of: Schemas["EventSpec"] }) {
+  const at = about.name ? message.indexOf(about.name) : -1
+  if (at < 0)
+    return (
+      <>
+        <ResourceLink of={about} />: {message}
+      </>
+    )
+  return (
+    <>
+      {message.slice(0, at)}
+      <ResourceLink of={about} />
+      {message.slice(at + about.name.length)}
+    </>
   )
 }
