@@ -19,6 +19,10 @@ export type Section = { text: keyof Texts["nav"]; places: Place[] }
 export const SECTIONS: Section[] = [
   {
     text: "fleet",
-    places: [{ path: "/vms", text: "vms", page: lazy(() => import("./pages/vms")), nested: true }],
+    places: [
+      { path: "/overview", text: "overview", page: lazy(() => import("./pages/overview")) },
+      { path: "/nodes", text: "nodes", page: lazy(() => import("./pages/nodes")), nested: true },
+      { path: "/vms", text: "vms", page: lazy(() => import("./pages/vms")), nested: true },
+    ],
   },
 ]

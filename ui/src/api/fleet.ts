@@ -43,15 +43,17 @@ export function withNews(columns: Columns, news: CellNews): Columns {
     cpu_used: [...columns.cpu_used],
     memory_used: [...columns.memory_used],
     vms: [...columns.vms],
-    names: [...columns.names],
   }
   if (comes) next.ids = [...columns.ids]
+  // names and racks stay the same lists where they are the same: what is laid out by them stays where it is
   const moved = news.rows.some(row => columns.racks[at.get(row.id) ?? -1] !== row.rack)
   if (moved) next.racks = [...columns.racks]
+  const renamed = news.rows.some(row => columns.names[at.get(row.id) ?? -1] !== row.name)
+  if (renamed) next.names = [...columns.names]
   for (const row of news.rows) {
     const place = at.get(row.id) ?? next.ids.length
     if (place === next.ids.length) next.ids.push(row.id)
-    next.names[place] = row.name
+    if (renamed) next.names[place] = row.name
     next.phases[place] = row.phase
     if (moved) next.racks[place] = row.rack
     next.cpu_claimed[place] = row.cpu_claimed

@@ -66,7 +66,7 @@ export class Picture<T, News> {
         this.waiting.push(news)
         if (!this.frame) this.frame = requestAnimationFrame(() => this.flush())
       },
-      onProblem: problem => problem.details.status !== 401,
+      onProblem: () => true, // also when the session has ended: it goes on once somebody has signed in again
     })
   }
 

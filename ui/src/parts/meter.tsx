@@ -2,15 +2,22 @@
 import "./meter.css"
 import { percent } from "../look/format"
 
-type Props = { label: string; claimed: number | null; used?: number | null; text?: string }
+type Props = {
+  label: string
+  claimed: number | null
+  used?: number | null
+  text?: string
+  /** in a row of a table: the label is for those who hear it */
+  compact?: boolean
+}
 
 /** Shares, 0 to 1; more than 1 is overcommitted and drawn full. */
-export function Meter({ label, claimed, used, text }: Props) {
+export function Meter({ label, claimed, used, text, compact = false }: Props) {
   const width = (share: number | null | undefined) => `${Math.min(100, Math.max(0, (share ?? 0) * 100))}%`
   return (
-    <div className="meter">
+    <div className={compact ? "meter compact" : "meter"}>
       <div className="meter-words">
-        <span>{label}</span>
+        {!compact && <span>{label}</span>}
         <span>{text ?? percent(claimed)}</span>
       </div>
       <div

@@ -1,7 +1,9 @@
 import { common } from "./common"
+import { nodes } from "./nodes"
+import { overview } from "./overview"
 import { signin } from "./signin"
 import { vms } from "./vms"
 import { yaml } from "./yaml"
 
-export const en = { ...common, signin, vms, yaml }
+export const en = { ...common, nodes, overview, signin, vms, yaml }
 export type Texts = typeof en

@@ -1,0 +1,59 @@
+/** Balance: R over time. Its chart is loaded once the page stands. */
+import { Skeleton } from "@patternfly/react-core"
+import { useEffect, useMemo, useState } from "react"
+import { useTranslation } from "react-i18next"
+import type { Whole } from "../../api/fleet"
+import { Chart } from "../../parts/chart"
+
+const HEIGHT = 220
+
+export function BalanceCard({ whole }: { whole: Whole | undefined }) {
+  const { t } = useTranslation()
+  const idle = useIdle(whole !== undefined)
+  const history = useMemo(() => pointsOf(whole), [whole])
+  const now = whole?.balance.now
+  const option = useMemo(
+    () => ({
+      grid: { left: 50, right: 16, top: 16, bottom: 26 },
+      tooltip: {
+        trigger: "axis",
+        valueFormatter: (v: unknown) => (typeof v === "number" ? v.toFixed(4) : "–"),
+      },
+      xAxis: { type: "time", axisLabel: { hideOverlap: true } },
+      yAxis: { type: "value", scale: true },
+      series: [
+        {
+          name: "R",
+          type: "line",
+          showSymbol: history.length < 2,
+          lineStyle: { width: 2 },
+          areaStyle: { opacity: 0.12 },
+          data: history.map(([at, r]) => [at * 1000, r]),
+        },
+      ],
+    }),
+    [history],
+  )
+  if (whole && history.length === 0) return <p className="overview-quiet">{t("overview.balance.soon")}</p>
+  if (!idle || !whole) return <Skeleton height={`${HEIGHT}px`} screenreaderText={t("state.loading")} />
+  const label = t("overview.balance.label", { now: now === null || now === undefined ? "–" : now.toFixed(3) })
+  return <Chart option={option} label={label} height={HEIGHT} />
+}
+
+/** What was noted, and how it is now. */
+function pointsOf(whole: Whole | undefined): [number, number][] {
+  if (!whole) return []
+  const { history, now } = whole.balance
+  return now === null ? history : [...history, [whole.at, now]]
+}
+
+/** Once there is something to show and the browser has nothing better to do. */
+function useIdle(ready: boolean): boolean {
+  const [idle, setIdle] = useState(false)
+  useEffect(() => {
+    if (!ready) return
+    const handle = requestIdleCallback(() => setIdle(true), { timeout: 3_000 })
+    return () => cancelIdleCallback(handle)
+  }, [ready])
+  return idle
+}
