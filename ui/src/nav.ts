@@ -21,4 +21,16 @@ export const SECTIONS: Section[] = [
     text: "fleet",
     places: [{ path: "/vms", text: "vms", page: lazy(() => import("./pages/vms")), nested: true }],
   },
+  {
+    text: "record",
+    places: [
+      {
+        path: "/operations",
+        text: "operations",
+        page: lazy(() => import("./pages/operations")),
+        nested: true,
+      },
+      { path: "/events", text: "events", page: lazy(() => import("./pages/events")) },
+    ],
+  },
 ]
