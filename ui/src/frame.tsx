@@ -25,10 +25,11 @@ import {
   ToolbarItem,
 } from "@patternfly/react-core"
 import { BarsIcon, MoonIcon, SunIcon } from "@patternfly/react-icons"
-import { type ReactNode, useEffect, useRef, useState, useSyncExternalStore } from "react"
+import { type ReactNode, useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react"
 import { useTranslation } from "react-i18next"
 import { Link, useLocation } from "wouter"
 import { live } from "./api/live"
+import { OperationsButton, OperationsDrawer } from "./frame-operations"
 import { moment, serverNowS } from "./look/format"
 import { useTheme, wear } from "./look/theme"
 import { SECTIONS } from "./nav"
@@ -38,9 +39,18 @@ import "./frame.css"
 
 export function Frame({ session, children }: { session: Session; children: ReactNode }) {
   const { t } = useTranslation()
+  const [running, setRunning] = useState(false)
+  const close = useCallback(() => setRunning(false), [])
   return (
     <Page
-      masthead={<Head session={session} />}
+      masthead={
+        <Head
+          session={session}
+          operations={<OperationsButton open={running} onClick={() => setRunning(!running)} />}
+        />
+      }
+      notificationDrawer={running ? <OperationsDrawer onClose={close} /> : undefined}
+      isNotificationDrawerExpanded={running}
       sidebar={<Side />}
       isManagedSidebar
       isContentFilled
@@ -53,7 +63,7 @@ export function Frame({ session, children }: { session: Session; children: React
   )
 }
 
-function Head({ session }: { session: Session }) {
+function Head({ session, operations }: { session: Session; operations: ReactNode }) {
   const { t, i18n } = useTranslation()
   const theme = useTheme()
   return (
@@ -74,7 +84,8 @@ function Head({ session }: { session: Session }) {
       <MastheadContent>
         <Toolbar isStatic className="frame-tools">
           <ToolbarContent>
-            <ToolbarItem align={{ default: "alignEnd" }}>
+            <ToolbarItem align={{ default: "alignEnd" }}>{operations}</ToolbarItem>
+            <ToolbarItem>
               <Button
                 variant="plain"
                 aria-label={theme === "dark" ? t("masthead.theme_light") : t("masthead.theme_dark")}

@@ -25,4 +25,16 @@ export const SECTIONS: Section[] = [
       { path: "/vms", text: "vms", page: lazy(() => import("./pages/vms")), nested: true },
     ],
   },
+  {
+    text: "record",
+    places: [
+      {
+        path: "/operations",
+        text: "operations",
+        page: lazy(() => import("./pages/operations")),
+        nested: true,
+      },
+      { path: "/events", text: "events", page: lazy(() => import("./pages/events")) },
+    ],
+  },
 ]

@@ -1,9 +1,22 @@
 import { common } from "./common"
+import { events } from "./events"
 import { nodes } from "./nodes"
+import { operations } from "./operations"
 import { overview } from "./overview"
+import { resource } from "./resource"
 import { signin } from "./signin"
 import { vms } from "./vms"
 import { yaml } from "./yaml"
 
-export const en = { ...common, nodes, overview, signin, vms, yaml }
+export const en = {
+  ...common,
+  events,
+  nodes,
+  operations,
+  overview,
+  resource,
+  signin,
+  vms,
+  yaml,
+}
 export type Texts = typeof en
