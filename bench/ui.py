@@ -21,14 +21,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import replace
 from playwright.sync_api import BrowserContext, CDPSession, Page, sync_playwright
 
 from bench.machine import machine
-from corral.demo.program import DemoConfig, furnish
-from corral.hypervisor.simulated import SimulatedHost
+from corral.clock import SystemClock
+from corral.demo.program import DemoConfig, begin, furnish
+from corral.hypervisor.simulated import World
+from corral.hypervisor.simulated.world import SimulatedHost
 from corral.model.ids import VmId
 from corral.model.vm import DomainState
 from corral.server.config import ServerConfig
@@ -73,21 +74,17 @@ async def serve(nodes: int, vms: int, directory: Path) -> None:
         data_dir=directory, http="127.0.0.1:0", link="127.0.0.1:0", join="127.0.0.1:0", context=""
     )
     async with serving(config) as server, asyncio.TaskGroup() as group:
-        agents = await furnish(server, DemoConfig(nodes=nodes, vms=vms))
+        clock = SystemClock()
+        world = World(clock)
+        agents = await furnish(server, DemoConfig(nodes=nodes, vms=vms), world)
         prepare_interpreter()
-        tasks = [group.create_task(agent.run()) for agent in agents]
-        hosts = _hosts_by_vm(agents)
-        await asyncio.sleep(2.0)
+        await begin(agents, group, clock)
+        hosts = {vm: host for host in world.hosts.values() for vm in host.domains}
+        await asyncio.sleep(10.0)  # what each agent does once at its start
         print(json.dumps({"http": server.http, "token": server.admin_token}), flush=True)
         while word := (await asyncio.to_thread(sys.stdin.readline)).strip():
             print(json.dumps(flip(hosts[word], VmId(word))), flush=True)
-        for task in tasks:
-            task.cancel()
-
-
-def _hosts_by_vm(agents: list[Any]) -> dict[str, SimulatedHost]:
-    hosts = [agent.hypervisor.host for agent in agents]
-    return {vm: host for host in hosts for vm in host.domains}
+        raise SystemExit(0)
 
 
 def flip(host: SimulatedHost, vm: VmId) -> tuple[float, str]:
@@ -102,6 +99,7 @@ def flip(host: SimulatedHost, vm: VmId) -> tuple[float, str]:
 
 class Server:
     def __init__(self, nodes: int, vms: int, directory: str) -> None:
+        self.log = Path(directory) / "server.log"
         self.process = subprocess.Popen(
             [
                 sys.executable,
@@ -116,7 +114,7 @@ class Server:
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self.log.open("w"),
             text=True,
         )
         said = json.loads(self._line())
@@ -125,7 +123,7 @@ class Server:
     def _line(self) -> str:
         assert self.process.stdout
         line = self.process.stdout.readline()
-        assert line, "the server ended"
+        assert line, f"the server ended: {self.log.read_text()[-2000:]}"
         return line
 
     def flip(self, vm: str) -> tuple[float, str]:

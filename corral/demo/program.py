@@ -179,8 +179,8 @@ async def begin(agents: list[Agent], group: asyncio.TaskGroup, clock: Clock) -> 
         await clock.sleep(BREATH_S)
 
 
-async def furnish(server: Serving, config: DemoConfig) -> list[Agent]:
-    """Commit the fleet, and make agents whose hosts agree with it."""
+async def furnish(server: Serving, config: DemoConfig, world: World | None = None) -> list[Agent]:
+    """Commit the fleet, and make agents whose hosts (in `world`, or one of their own) agree with it."""
     clock, core = SystemClock(), server.core
     fleet = Fleet(config.nodes, config.vms, clock)
     documents = list(fleet.resources())
@@ -188,7 +188,7 @@ async def furnish(server: Serving, config: DemoConfig) -> list[Agent]:
         await core.store.commit([Put(r) for r in documents[start : start + BATCH]])
     await core.read_barrier()
     core.hub.expect_again()
-    world, files = World(clock), SharedFiles(total_bytes=1000 * TiB)
+    world, files = world or World(clock), SharedFiles(total_bytes=1000 * TiB)
     files.pools[fleet.pool.spec.path] = None
     leisure = max(1.0, config.nodes / ROUNDS_AS_USUAL)
     return [

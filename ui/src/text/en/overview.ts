@@ -42,7 +42,7 @@ export const overview = {
   balance: {
     title: "Balance R over time",
     short: "Balance R",
-    hint: "lower is better balanced",
+    hint: "higher is better used, without strain on disks, network and power",
     label: "Balance R over time; now {{now}}",
     soon: "The first figure comes within seconds.",
   },

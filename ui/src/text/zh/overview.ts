@@ -44,7 +44,7 @@ export const overview: typeof en = {
   balance: {
     title: "均衡度 R 的变化",
     short: "均衡度 R",
-    hint: "越低越均衡",
+    hint: "越高表示利用越充分，且磁盘、网络和功耗没有压力",
     label: "均衡度 R 的变化；当前 {{now}}",
     soon: "几秒后会有第一个数值。",
   },
