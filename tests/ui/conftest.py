@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from msgspec import Struct
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -21,6 +21,7 @@ AXE = ROOT / "ui" / "node_modules" / "axe-core" / "axe.min.js"
 SHOTS = ROOT / ".cache" / "test" / "ui"
 READY_S = 60.0
 PAGE_MS = 10_000
+expect.set_options(timeout=PAGE_MS)
 
 
 class Console(Struct, frozen=True, kw_only=True):
