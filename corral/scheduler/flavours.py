@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from corral.scheduler.placement import Ask
 
 SOURCES: Final = ("kernels", "judging", "wishes", "columns", "dimensions")
-MANY: Final = 256  # nodes from which on the kernels are worth their 60 MB of memory
+MANY: Final = 256  # nodes from which on the kernels are worth 120 MB of memory, most of which Numba is
 TREES_BYTES: Final = 64 << 20
 LEAF_BYTES: Final = 8 + 4 + 1  # points, tree, code
 KNOWN_MAX: Final = 4096  # flavours whose wish is kept
@@ -75,10 +75,13 @@ def _keep_compiled() -> None:
     os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
 
 
-def warm_aside() -> None:
-    """Load the kernels in a thread; until they are there, NumPy decides."""
+def warm_aside(fleet: "Fleet") -> None:
+    """Load the kernels in a thread, if the fleet is large enough for them; until they are there, NumPy decides.
+
+    A second of a busy interpreter, so better when the nodes come than when the first VM waits.
+    """
     global _warming
-    if _kernels is None and _warming is None:
+    if _kernels is None and _warming is None and fleet.size >= MANY:
         _warming = threading.Thread(target=warm, name="corral-kernels", daemon=True)
         _warming.start()
 
@@ -153,6 +156,13 @@ class Flavour:
         return (row, score) if score > -np.inf else (-1, score)
 
 
+def flavours_of(fleet: "Fleet") -> "Flavours":
+    """Those of the fleet, made when somebody asks first."""
+    if fleet.flavours is None:
+        fleet.flavours = Flavours(fleet)
+    return fleet.flavours
+
+
 Specials = Callable[
     [Reasons], tuple[Codes, "Floats"]
 ]  # Wish.special and Wish.bonus, with words for the codes
@@ -169,8 +179,7 @@ class Flavours:
     def search(self, ask: "Ask", specials: "Specials | None" = None) -> Outcome:
         """The best row for the ask. Of an ask with something special about rows, the outcome is not remembered."""
         fleet = self.fleet
-        if _kernels is None and fleet.size >= MANY:
-            warm_aside()
+        warm_aside(fleet)
         key = ask.flavour
         flavour = self._flavour(key, ask)
         if specials:
@@ -183,6 +192,20 @@ class Flavours:
             self._make_room(flavour)
         row, score = flavour.best(fleet, _kernels)
         return Outcome(row, score, flavour.counts, flavour.reasons)
+
+    def scores(self, ask: "Ask") -> "tuple[Wish, Floats] | None":
+        """Its wish, and the score of each row (-inf: it does not fit), not to be kept; None: no tree has them.
+
+        ask  nothing is special about rows to it
+        """
+        flavour = self.known.get(ask.flavour)
+        if _kernels is None or flavour is None or flavour.points is None:
+            return None
+        flavour.follow(self.fleet, ask)
+        if flavour.points is None:
+            return None  # the pools have moved
+        flavour.best(self.fleet, _kernels)
+        return flavour.wish, flavour.points[: self.fleet.columns.size]
 
     def _flavour(self, key: Hashable, ask: "Ask") -> Flavour:
         flavour = self.known.get(key)

@@ -225,8 +225,8 @@ class Fleet:
 
     def all_traits(self) -> list[Traits]:
         """Of the nodes that are there, each set once."""
-        kinds = np.unique(self.columns.marks[: self.size, KIND][self.present]).tolist()
-        return [self.hardware.sets[kind] for kind in kinds]
+        kinds = np.bincount(self.columns.marks[: self.size, KIND][self.present])
+        return [self.hardware.sets[kind] for kind in np.flatnonzero(kinds).tolist()]
 
     def held(self, node: NodeId) -> frozenset[str]:
         """Devices of the node that VMs have."""
