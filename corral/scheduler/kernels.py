@@ -15,6 +15,8 @@ leaves are the rows. So a changed row costs one judgement and log2(rows) compari
 import numpy as np
 from numba import njit
 
+from corral.scheduler.addresses import addresses_of as addresses_of
+from corral.scheduler.addresses import nodes_at, tree_at, wish_at
 from corral.scheduler.columns import ABSENT as NO_NODE
 from corral.scheduler.columns import (
     BONUS,
@@ -242,3 +244,10 @@ def renew(nodes, wish, log, since, until, tree, points, codes, counts):
                 break  # above here nothing has changed
             node >>= 1
     return tree[1], points[tree[1]]
+
+
+@njit(cache=True, nogil=True)
+def follow(numbers, since, until):
+    """renew(), with all arrays by their addresses."""
+    log, tree, points, codes, counts = tree_at(numbers)
+    return renew(nodes_at(numbers), wish_at(numbers), log, since, until, tree, points, codes, counts)
