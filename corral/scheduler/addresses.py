@@ -12,6 +12,8 @@ Numba takes 0.15 us to look at an array that it is given. A decision has 25 of t
 over one by one takes longer than to decide.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import carray, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils
@@ -46,6 +48,11 @@ def addresses_of(nodes, wish, log, tree, points, codes, counts):
     return numbers.ravel()
 
 
+# For what only kernels call. Numba's code for calls from Python and from C would take longer to compile than the rest.
+INSIDE: dict[str, Any] = {"cache": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+OUTSIDE: dict[str, Any] = {"cache": True, "no_cfunc_wrapper": True, "nogil": True}
+
+
 @intrinsic
 def _pointer(typing_context, address):
     def make(context, builder, signature, arguments):
@@ -54,26 +61,26 @@ def _pointer(typing_context, address):
     return types.voidptr(address), make
 
 
-@njit(cache=True)
+@njit(**INSIDE)
 def _line(numbers, place, dtype):
     at = SLOTS * place
     return carray(_pointer(numbers[at]), (numbers[at + 1],), dtype)
 
 
-@njit(cache=True)
+@njit(**INSIDE)
 def _table(numbers, place, columns, dtype):
     """columns: as many as it surely has, known when this is compiled; 0: look."""
     at = SLOTS * place
     return carray(_pointer(numbers[at]), (numbers[at + 1], columns or numbers[at + 2]), dtype)
 
 
-@njit(cache=True)
+@njit(**INSIDE)
 def _cells(numbers, place):
     at = SLOTS * place
     return carray(_pointer(numbers[at]), (numbers[at + 1], numbers[at + 2], CELL_DIMENSIONS), np.float64)
 
 
-@njit(cache=True)
+@njit(**INSIDE)
 def nodes_at(numbers):
     return Nodes(
         _table(numbers, NODES, MARKS, np.int32),
@@ -86,7 +93,7 @@ def nodes_at(numbers):
     )
 
 
-@njit(cache=True)
+@njit(**INSIDE)
 def wish_at(numbers):
     return Wish(
         _line(numbers, WISH, np.float64),
@@ -103,7 +110,7 @@ def wish_at(numbers):
     )
 
 
-@njit(cache=True)
+@njit(**INSIDE)
 def tree_at(numbers):
     """The log; tree, points, codes and counts."""
     return (

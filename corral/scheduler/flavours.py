@@ -134,7 +134,7 @@ class Flavour:
         if self.arrays != (columns.size, columns.epoch):
             self._lay_out(columns, kernels)
         if columns.changes - self.seen <= self.behind_most:
-            row, score = kernels.follow(self.addresses, self.seen, columns.changes)
+            row, score = kernels.renew(self.addresses, self.seen, columns.changes)
         else:
             tree, points, codes, counts = self.tree, self.points, self.codes, self.counts
             row, score = kernels.build(

@@ -26,4 +26,4 @@ def compile_all(kernels: ModuleType) -> None:
     kernels.scan(columns.nodes, wish, 1, no_log, counts)
     kernels.build(columns.nodes, wish, 1, no_log, tree, points, codes, counts)
     numbers = kernels.addresses_of(columns.nodes, wish, columns.log, tree, points, codes, counts)
-    kernels.follow(numbers, 0, 1)
+    kernels.renew(numbers, 0, 1)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corral.scheduler.rebalance.arena import Arena, put
-from corral.scheduler.rebalance.compiled import NO_ROW, compiled, compiled_inside
+from corral.scheduler.rebalance.compiled import NO_ROW, compiled, compiled_inside, written_out
 from corral.scheduler.rebalance.scores import allowed, change_of, full, rules_allow, spread, total, without
 from corral.scheduler.rebalance.spares import unabsorbed
 
@@ -109,7 +109,7 @@ def _chance(dice: Dice) -> float:
     return float(x >> np.uint64(11)) / 9007199254740992.0
 
 
-@compiled_inside
+@written_out
 def _near(arena: Arena, vm: int, dice: Dice) -> int:
     """Some VM on the same node."""
     node = arena.node[vm]

@@ -39,6 +39,11 @@ def compiled_inside(function: Callable[P, R]) -> Callable[P, R]:
     return cast(Callable[P, R], numba.njit(**INSIDE)(function))
 
 
+def written_out(function: Callable[P, R]) -> Callable[P, R]:
+    """The same for what one compiled function of the module calls in one place: it is compiled as a part of that."""
+    return cast(Callable[P, R], numba.njit(inline="always", **INSIDE)(function))
+
+
 @compiled_inside
 def ranked(keys: Floats) -> Ints:
     """Places of the keys, the smallest first; equal ones as they come. One sort for all loops: it compiles slowly."""

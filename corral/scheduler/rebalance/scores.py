@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from corral.scheduler.rebalance.arena import Arena
-from corral.scheduler.rebalance.compiled import NO_ROW, compiled, compiled_inside
+from corral.scheduler.rebalance.compiled import NO_ROW, compiled, compiled_inside, written_out
 from corral.scheduler.rebalance.problem import Floats, Ints
 
 SLACK = 1e-9  # of a capacity: rounding errors are no lack of room
@@ -207,7 +207,7 @@ def best_target(
     return best, node
 
 
-@compiled_inside
+@written_out
 def _compare(arena: Arena, vm: int, among: Ints, slope: Floats, line: Floats) -> None:
     """The first-order change on each node, inf where the VM may not go; for VMs without rules. (nodes,)"""
     line[:] = 0.0
