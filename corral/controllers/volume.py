@@ -132,8 +132,6 @@ class VolumeController(Seat):
             await self._expire(volume)
             return None
         status = volume.status
-        if self._comes_with_vm(volume):
-            return RETRY_S
         plan = plan_volume(
             volume,
             node=None if status.node or volume.deleting else self._choose(volume),
@@ -151,12 +149,6 @@ class VolumeController(Seat):
         if volume.spec.trash and not volume.deleting:
             return min(TRASH_LOOK_S, volume.spec.trash.until - self.clock.now_s())
         return RETRY_S if plan.status.node is None and not plan.remove else None
-
-    def _comes_with_vm(self, volume: Volume) -> bool:
-        """Whether its VM waits for a node still: the placement writes down the volume's as well, in one commit."""
-        new = volume.status.node is None and not volume.status.traces and not volume.deleting
-        users = self.mirror.select(VM, "volume", volume.id) if new else ()
-        return bool(users) and all(vm.status.node is None and not vm.deleting for vm in users)
 
     async def _expire(self, volume: Volume) -> None:
         """Its time in the trash is over."""

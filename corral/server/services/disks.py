@@ -88,7 +88,7 @@ def plan_volume(
         name=name,
         project=project,
         created_at=now_s,
-        status=VolumeStatus(since=now_s),
+        status=VolumeStatus(since=now_s),  # as its controller would write it: it waits, and nothing more
         finalizers=(DELETE_FILE,),
         spec=VolumeSpec(
             pool=PoolId(the_pool(pool, mirror, field + "pool").id),
