@@ -185,8 +185,8 @@ def decisions(count: int, turns: int) -> dict[str, float]:
         aside, aside_cpu = time.perf_counter(), time.thread_time()
         ask = coming(fleet, asks, turn, rng, live)
         leaving = live[k] if len(live) >= most and (k := int(rng.integers(len(live)))) >= 0 else None
-        unmeasured += time.perf_counter() - aside
         unmeasured_cpu += time.thread_time() - aside_cpu  # the load's own dice
+        unmeasured += time.perf_counter() - aside
         start = time.perf_counter_ns()
         decision = place(fleet, ask)
         took_ns.append(time.perf_counter_ns() - start)
@@ -200,8 +200,8 @@ def decisions(count: int, turns: int) -> dict[str, float]:
             live[k] = ask.vm
         else:
             live.append(ask.vm)
-        unmeasured += time.perf_counter() - aside
         unmeasured_cpu += time.thread_time() - aside_cpu
+        unmeasured += time.perf_counter() - aside
     seconds = time.perf_counter() - begin - unmeasured
     cpu = time.thread_time() - cpu - unmeasured_cpu
     us = np.array(took_ns) / 1e3

@@ -21,6 +21,7 @@ from corral.scheduler.claims import iops_of, mbit_of, watts_of
 from corral.scheduler.columns import LOG
 from corral.scheduler.cpus import Cpus
 from corral.scheduler.dimensions import MILLI
+from corral.scheduler.flavours import warm_aside
 from corral.scheduler.fleet import Fleet
 from corral.scheduler.packing import SETTLED_S, bonus
 from corral.scheduler.placement import Ask
@@ -41,6 +42,7 @@ class FleetKeeper:
         for vm in mirror.list(VM):
             self.fleet.see_vm(vm)
         self.close = mirror.on_change(self._changed)
+        warm_aside(self.fleet)
         self._aged_s, self._aged_changes = (
             -ROUND_S,
             0,
@@ -53,6 +55,8 @@ class FleetKeeper:
         """
         columns = self.fleet.columns
         behind = columns.changes - self._aged_changes
+        if not behind and now_s < self._aged_s + ROUND_S:
+            return
         if now_s >= self._aged_s + ROUND_S:
             self._aged_s, behind = now_s, LOG + 1
             self._count_settled(now_s)
@@ -64,10 +68,10 @@ class FleetKeeper:
         new = rows[~empty & (columns.since_s[rows] == 0)]
         columns.since_s[new] = now_s
         found = bonus(columns.since_s[rows], columns.settled[rows], empty, self._aged_s)
-        for row, value in zip(rows.tolist(), found.tolist(), strict=True):
-            if columns.bonus[row] != value:
-                columns.bonus[row] = value
-                columns.touch(row)
+        changed = found != columns.bonus[rows]
+        columns.bonus[rows] = found
+        for row in rows[changed].tolist():
+            columns.touch(row)
         self._aged_changes = columns.changes
 
     def _count_settled(self, now_s: float) -> None:
@@ -94,6 +98,7 @@ class FleetKeeper:
                     self.fleet.room += 1  # who was refused because of it may fit now
                 case VM() as vm:
                     self.fleet.forget_vm(VmId(vm.id)) if removed else self.fleet.see_vm(vm)
+        warm_aside(self.fleet)
 
 
 def keeper_of(mirror: Mirror, cpus: Cpus) -> FleetKeeper:

@@ -90,8 +90,8 @@ def _whole_cores_first(cell: NumaCell, free: frozenset[int], count: int) -> list
     for core in cores:
         if len(chosen) + len(core) <= count and free.issuperset(core):
             chosen += core
-    if len(chosen) == count:
-        return chosen
+            if len(chosen) == count:
+                return chosen
     left = [core for core in cores if core[0] not in chosen]
     broken = [cpu for core in left if not free.issuperset(core) for cpu in core if cpu in free]
     whole = [cpu for core in left if free.issuperset(core) for cpu in core]

@@ -69,6 +69,15 @@ class Columns:
         self.changes = 0  # touched so far; change c is log[c % LOG]
         self.epoch = 0  # grows when arrays were replaced: all who hold some take them anew
         self._nodes: Nodes | None = None
+        self._log: memoryview[int] = self.log.data.cast("B").cast("i")
+        self._see()
+
+    def _see(self) -> None:
+        """Views of what changes most: Python reads and writes a number in them three times as fast as in an array."""
+        # row x DIMENSIONS + dimension; (row x cells + cell) x CELL_DIMENSIONS + dimension; row x MARKS + mark
+        self.claimed_flat: memoryview[float] = self.claimed.data.cast("B").cast("d")
+        self.cells_claimed_flat: memoryview[float] = self.cells_claimed.data.cast("B").cast("d")
+        self.marks_flat: memoryview[int] = self.marks.data.cast("B").cast("i")
 
     @property
     def nodes(self) -> Nodes:
@@ -117,7 +126,7 @@ class Columns:
             self.touch(row)
 
     def touch(self, row: int) -> None:
-        self.log[self.changes % LOG] = row
+        self._log[self.changes % LOG] = row
         self.changes += 1
 
     def add_row(self) -> int:
@@ -152,3 +161,4 @@ class Columns:
                 new[tuple(map(slice, old.shape))] = old
                 setattr(self, name, new)
         self._nodes, self.epoch = None, self.epoch + 1
+        self._see()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from corral.scheduler.columns import LOG
+from corral.scheduler.columns import LOG, Columns
 from corral.scheduler.judging import judge
 from corral.scheduler.wishes import (
     ABSENT,
@@ -40,11 +40,12 @@ if TYPE_CHECKING:
     from corral.scheduler.fleet import Fleet
     from corral.scheduler.placement import Ask
 
-SOURCES: Final = ("kernels", "judging", "wishes", "columns", "dimensions")
-MANY: Final = 256  # nodes from which on the kernels are worth their 60 MB of memory
+SOURCES: Final = ("kernels", "addresses", "judging", "wishes", "columns", "dimensions")
+MANY: Final = 256  # nodes from which on the kernels are worth 120 MB of memory, most of which Numba is
 TREES_BYTES: Final = 64 << 20
 LEAF_BYTES: Final = 8 + 4 + 1  # points, tree, code
 KNOWN_MAX: Final = 4096  # flavours whose wish is kept
+NEVER: Final = -LOG - 1  # further behind than any log reaches
 NO_LOG: Final = np.zeros(0, dtype=np.int32)
 _kernels: ModuleType | None = None
 _warming: threading.Thread | None = None
@@ -75,10 +76,13 @@ def _keep_compiled() -> None:
     os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
 
 
-def warm_aside() -> None:
-    """Load the kernels in a thread; until they are there, NumPy decides."""
+def warm_aside(fleet: "Fleet") -> None:
+    """Load the kernels in a thread, if the fleet is large enough for them; until they are there, NumPy decides.
+
+    A second of a busy interpreter, so better when the nodes come than when the first VM waits.
+    """
     global _warming
-    if _kernels is None and _warming is None:
+    if _kernels is None and _warming is None and fleet.size >= MANY:
         _warming = threading.Thread(target=warm, name="corral-kernels", daemon=True)
         _warming.start()
 
@@ -99,10 +103,14 @@ class Flavour:
         self.wish, self.reasons = wish, reasons
         self.counts = np.zeros(CODES, dtype=np.int64)
         self.uses = 0
-        self.kinds, self.kinds_seen, self.seen = (0, 0, 0, 0), -1, -1
+        self.kinds, self.kinds_seen = (0, 0, 0, 0), -1
         self.points: Floats | None = None  # (leaves,); None: no tree yet
         self.tree: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
         self.codes: Codes = NOWHERE
+        self.seen = NEVER  # Columns.changes when the tree was brought up to date
+        self.behind_most = 0  # changes; with more, it is built anew
+        self.arrays: tuple[int, int] | None = None  # Columns.size and epoch that `addresses` are for
+        self.addresses: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
     def follow(self, fleet: "Fleet", ask: "Ask") -> None:
         """Know the kinds and pools that the fleet knows."""
@@ -114,43 +122,45 @@ class Flavour:
             moved = kinds[3] != self.kinds[3]
             self.wish, self.kinds = grown(fleet, ask, self.wish, self.reasons), kinds
             self.points = None if moved and len(self.wish.pools) else self.points
+            self.arrays = None
 
     def drop_tree(self) -> None:
         self.points, self.tree, self.codes, self.uses = None, np.zeros(0, dtype=np.int32), NOWHERE, 0
+        self.arrays, self.addresses = None, np.zeros(0, dtype=np.int64)
 
     def best(self, fleet: "Fleet", kernels: ModuleType) -> tuple[int, float]:
         """By the tree, which is brought up to date."""
         columns = fleet.columns
-        behind = columns.changes - self.seen
-        leaves = 2 if columns.size <= 2 else 1 << (columns.size - 1).bit_length()
-        if self.points is None or len(self.points) != leaves or behind > min(LOG, max(64, columns.size // 2)):
-            if self.points is None or len(self.points) != leaves:
-                self.points, self.tree = np.empty(leaves), np.zeros(leaves, dtype=np.int32)
-                self.codes = np.full(leaves, ABSENT, dtype=np.uint8)
-            row, score = kernels.build(
-                columns.nodes,
-                self.wish,
-                columns.size,
-                NO_LOG,
-                self.tree,
-                self.points,
-                self.codes,
-                self.counts,
-            )
+        if self.arrays != (columns.size, columns.epoch):
+            self._lay_out(columns, kernels)
+        if columns.changes - self.seen <= self.behind_most:
+            row, score = kernels.renew(self.addresses, self.seen, columns.changes)
         else:
-            row, score = kernels.renew(
-                columns.nodes,
-                self.wish,
-                columns.log,
-                self.seen,
-                columns.changes,
-                self.tree,
-                self.points,
-                self.codes,
-                self.counts,
+            tree, points, codes, counts = self.tree, self.points, self.codes, self.counts
+            row, score = kernels.build(
+                columns.nodes, self.wish, columns.size, NO_LOG, tree, points, codes, counts
             )
         self.seen = columns.changes
         return (row, score) if score > -np.inf else (-1, score)
+
+    def _lay_out(self, columns: Columns, kernels: ModuleType) -> None:
+        """Have a tree as large as the fleet, and know where all arrays are."""
+        leaves = 2 if columns.size <= 2 else 1 << (columns.size - 1).bit_length()
+        if self.points is None or len(self.points) != leaves:
+            self.points, self.tree = np.empty(leaves), np.zeros(leaves, dtype=np.int32)
+            self.codes, self.seen = np.full(leaves, ABSENT, dtype=np.uint8), NEVER
+        self.behind_most = min(LOG, max(64, columns.size // 2))
+        self.addresses = kernels.addresses_of(
+            columns.nodes, self.wish, columns.log, self.tree, self.points, self.codes, self.counts
+        )
+        self.arrays = columns.size, columns.epoch
+
+
+def flavours_of(fleet: "Fleet") -> "Flavours":
+    """Those of the fleet, made when somebody asks first."""
+    if fleet.flavours is None:
+        fleet.flavours = Flavours(fleet)
+    return fleet.flavours
 
 
 Specials = Callable[
@@ -169,8 +179,7 @@ class Flavours:
     def search(self, ask: "Ask", specials: "Specials | None" = None) -> Outcome:
         """The best row for the ask. Of an ask with something special about rows, the outcome is not remembered."""
         fleet = self.fleet
-        if _kernels is None and fleet.size >= MANY:
-            warm_aside()
+        warm_aside(fleet)
         key = ask.flavour
         flavour = self._flavour(key, ask)
         if specials:
@@ -183,6 +192,20 @@ class Flavours:
             self._make_room(flavour)
         row, score = flavour.best(fleet, _kernels)
         return Outcome(row, score, flavour.counts, flavour.reasons)
+
+    def scores(self, ask: "Ask") -> "tuple[Wish, Floats] | None":
+        """Its wish, and the score of each row (-inf: it does not fit), not to be kept; None: no tree has them.
+
+        ask  nothing is special about rows to it
+        """
+        flavour = self.known.get(ask.flavour)
+        if _kernels is None or flavour is None or flavour.points is None:
+            return None
+        flavour.follow(self.fleet, ask)
+        if flavour.points is None:
+            return None  # the pools have moved
+        flavour.best(self.fleet, _kernels)
+        return flavour.wish, flavour.points[: self.fleet.columns.size]
 
     def _flavour(self, key: Hashable, ask: "Ask") -> Flavour:
         flavour = self.known.get(key)

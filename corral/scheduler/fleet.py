@@ -26,6 +26,7 @@ from corral.scheduler.columns import (
     CLOSED,
     IDLE_WATTS,
     KIND,
+    MARKS,
     OPEN,
     PLACE,
     SITE,
@@ -37,6 +38,7 @@ from corral.scheduler.columns import (
 from corral.scheduler.devices import gpus_of, pci_id
 from corral.scheduler.dimensions import CELL_CPU as CELL_CPU
 from corral.scheduler.dimensions import (
+    CELL_DIMENSIONS,
     CELL_GPU,
     CELL_MEMORY,
     CELL_PAGES,
@@ -225,8 +227,8 @@ class Fleet:
 
     def all_traits(self) -> list[Traits]:
         """Of the nodes that are there, each set once."""
-        kinds = np.unique(self.columns.marks[: self.size, KIND][self.present]).tolist()
-        return [self.hardware.sets[kind] for kind in kinds]
+        kinds = np.bincount(self.columns.marks[: self.size, KIND][self.present])
+        return [self.hardware.sets[kind] for kind in np.flatnonzero(kinds).tolist()]
 
     def held(self, node: NodeId) -> frozenset[str]:
         """Devices of the node that VMs have."""
@@ -269,21 +271,22 @@ class Fleet:
     def _add(self, claim: Claim, sign: int) -> None:
         row = self._row(claim.node)  # first: it may replace the columns
         columns, page = self.columns, claim.hugepage_bytes
-        claimed = columns.claimed[row]
-        claimed[CPU] += sign * claim.cpus
-        claimed[PAGES.get(page, MEMORY)] += sign * claim.memory_bytes
+        claimed, here = columns.claimed_flat, row * DIMENSIONS
+        claimed[here + CPU] += sign * claim.cpus
+        claimed[here + (PAGES.get(page, MEMORY) if page else MEMORY)] += sign * claim.memory_bytes
         if claim.gpu_milli:
-            claimed[GPU] += sign * claim.gpu_milli
+            claimed[here + GPU] += sign * claim.gpu_milli
         if claim.iops:
-            claimed[IO] += sign * claim.iops
+            claimed[here + IO] += sign * claim.iops
         if claim.mbit:
-            claimed[NETWORK] += sign * claim.mbit
+            claimed[here + NETWORK] += sign * claim.mbit
         if claim.watts:
-            claimed[POWER] += sign * claim.watts
-        columns.marks[row, VMS] += sign
+            claimed[here + POWER] += sign * claim.watts
+        marks, vms = columns.marks_flat, row * MARKS + VMS
+        marks[vms] += sign
         if claim.ends_s and sign > 0:
             columns.ends_s[row] = max(columns.ends_s[row], claim.ends_s)
-        if columns.marks[row, VMS] == 0:
+        if marks[vms] == 0:
             columns.ends_s[row] = columns.since_s[row] = columns.settled[row] = 0.0
         for device in claim.devices:
             held = self.devices_held.setdefault(claim.node, {})
@@ -305,10 +308,12 @@ class Fleet:
     def _add_cells(self, row: int, claim: Claim, sign: int) -> None:
         self.columns.have_cells(max(share.cell for share in claim.cells) + 1)
         held = self.cpus_held.setdefault(claim.node, {})
+        cells, claimed = self.columns.cells_claimed.shape[1], self.columns.cells_claimed_flat
         for share in claim.cells:
-            cell = self.columns.cells_claimed[row, share.cell]
-            cell[CELL_CPU] += sign * len(share.cpus)
-            cell[CELL_PAGES.get(claim.hugepage_bytes, CELL_MEMORY)] += sign * share.memory_bytes
+            here = (row * cells + share.cell) * CELL_DIMENSIONS
+            claimed[here + CELL_CPU] += sign * len(share.cpus)
+            memory = CELL_PAGES.get(claim.hugepage_bytes, CELL_MEMORY)
+            claimed[here + memory] += sign * share.memory_bytes
             for cpu in share.cpus:
                 held[cpu] = held.get(cpu, 0) + sign
                 if not held[cpu]:

@@ -15,6 +15,8 @@ leaves are the rows. So a changed row costs one judgement and log2(rows) compari
 import numpy as np
 from numba import njit
 
+from corral.scheduler.addresses import INSIDE, OUTSIDE, nodes_at, tree_at, wish_at
+from corral.scheduler.addresses import addresses_of as addresses_of
 from corral.scheduler.columns import ABSENT as NO_NODE
 from corral.scheduler.columns import (
     BONUS,
@@ -63,7 +65,7 @@ def _share(after, capacity):
     return after / capacity if capacity > 0 else 1.0
 
 
-@njit(cache=True)
+@njit(**INSIDE)
 def _judge(nodes, wish, log, since, until, codes, points):
     """Codes and scores of rows `since` to `until`; with a log, of the rows at those places in it.
 
@@ -182,7 +184,7 @@ def _judge(nodes, wish, log, since, until, codes, points):
         points[at - since] = score + bonus[row] if len(bonus) else score
 
 
-@njit(cache=True, nogil=True)
+@njit(**OUTSIDE)
 def scan(nodes, wish, size, no_log, counts):
     """The best row (-1: none) and its score; `counts` gets the rows by code."""
     counts[:] = 0
@@ -205,7 +207,7 @@ def _play(tree, points, leaves, node):
     tree[node] = b if points[b] > points[a] else a
 
 
-@njit(cache=True, nogil=True)
+@njit(**OUTSIDE)
 def build(nodes, wish, size, no_log, tree, points, codes, counts):
     """Judge all rows and let all play. points, codes: (leaves,), a power of two above 1; tree: (leaves,)."""
     counts[:] = 0
@@ -220,9 +222,14 @@ def build(nodes, wish, size, no_log, tree, points, codes, counts):
     return tree[1], points[tree[1]]
 
 
-@njit(cache=True, nogil=True)
-def renew(nodes, wish, log, since, until, tree, points, codes, counts):
-    """Judge the rows anew that changed between two places in the log, and let those play. The best row, and its score."""
+@njit(**OUTSIDE)
+def renew(numbers, since, until):
+    """Judge the rows anew that changed between two places in the log, and let those play. The best row, and its score.
+
+    numbers   all arrays, see addresses.py
+    """
+    nodes, wish = nodes_at(numbers), wish_at(numbers)
+    log, tree, points, codes, counts = tree_at(numbers)
     leaves, changed = len(points), until - since
     new_codes, new_points = np.empty(changed, dtype=np.uint8), np.empty(changed)
     _judge(nodes, wish, log, since, until, new_codes, new_points)

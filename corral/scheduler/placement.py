@@ -21,7 +21,7 @@ from corral.model.ids import NodeId, VmId
 from corral.model.policy import SchedulingPolicySpec, Spare
 from corral.model.resource import Trouble
 from corral.scheduler.dimensions import Bools, Floats
-from corral.scheduler.flavours import Flavours, Outcome
+from corral.scheduler.flavours import Outcome, flavours_of
 from corral.scheduler.fleet import Fleet
 from corral.scheduler.refusals import Refusal, refusal
 from corral.scheduler.rules import Rule
@@ -180,17 +180,14 @@ def _search_without(fleet: Fleet, ask: Ask, refused: Bools, why: str) -> Outcome
         special[(special == FITS) & refused] = reasons.special(why)
         return special, bonus
 
-    assert fleet.flavours
-    return fleet.flavours.search(ask, also_refused)
+    return flavours_of(fleet).search(ask, also_refused)
 
 
 def search(fleet: Fleet, ask: Ask) -> Outcome:
     """The best row, and the rows by code."""
-    if fleet.flavours is None:
-        fleet.flavours = Flavours(fleet)
     if not is_special(ask):
-        return fleet.flavours.search(ask)
-    return fleet.flavours.search(ask, partial(specials, fleet, ask))
+        return flavours_of(fleet).search(ask)
+    return flavours_of(fleet).search(ask, partial(specials, fleet, ask))
 
 
 def _order(code: int) -> tuple[bool, bool, bool, int]:

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from corral.model.ids import NodeId
 from corral.model.policy import SchedulingPolicySpec, Score
 from corral.scheduler.columns import Nodes
+from corral.scheduler.dimensions import Floats
+from corral.scheduler.flavours import flavours_of
 from corral.scheduler.fleet import Fleet
 from corral.scheduler.judging import judge, terms
 from corral.scheduler.special import is_special, specials
-from corral.scheduler.wishes import FITS, Reasons, Wish, spec_of, wish_of
+from corral.scheduler.wishes import Reasons, Wish, spec_of, wish_of
 
 if TYPE_CHECKING:
     from corral.scheduler.placement import Ask
@@ -36,35 +39,53 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 
 def standings(fleet: Fleet, ask: "Ask", count: int = SHOWN) -> tuple[Standing, ...]:
-    """The best `count` nodes, best first. Costs a look at every node in NumPy."""
+    """The best `count` nodes, best first. Costs a look at every score; at every node, where those are not remembered."""
+    wish, points = _scores(fleet, ask)
+    rows = _best(points, count)
+    nodes, alone = _only(fleet.columns.nodes, rows), _wish_at(wish, rows)
+    found = terms(nodes, alone, len(rows))
+    terms_of = {name: getattr(found, name).tolist() for name in found._fields}
+    terms_of["kept"] = fleet.columns.bonus[rows].tolist()  # full, see packing.py; -3: it is empty
+    if len(wish.bonus):
+        terms_of["rules"] = alone.bonus.tolist()
+    return tuple(
+        Standing(
+            node=fleet.ids[row],
+            score=round(float(points[row]), 4),
+            terms={name: round(values[at], 4) for name, values in terms_of.items()},
+        )
+        for at, row in enumerate(rows.tolist())
+    )
+
+
+def _scores(fleet: Fleet, ask: "Ask") -> tuple[Wish, Floats]:
+    """The ask as a wish, and the score of each row for it; -inf where it does not fit. (size,)"""
+    special = is_special(ask)
+    if not special and (known := flavours_of(fleet).scores(ask)):
+        return known
     reasons = Reasons()
     wish = wish_of(fleet, ask, reasons)
-    if is_special(ask):
-        special, bonus = specials(fleet, ask, reasons)
-        wish = wish._replace(special=special, bonus=bonus)
-    codes, points = judge(fleet.columns.nodes, wish, fleet.size)
-    fitting = int((codes == FITS).sum())
-    rows = np.argsort(-points, kind="stable")[: min(count, fitting)]
-    return tuple(_standing(fleet, wish, int(row), float(points[row])) for row in rows)
+    if special:
+        codes, bonus = specials(fleet, ask, reasons)
+        wish = wish._replace(special=codes, bonus=bonus)
+    return wish, judge(fleet.columns.nodes, wish, fleet.size)[1]
 
 
-def _standing(fleet: Fleet, wish: Wish, row: int, score: float) -> Standing:
-    nodes, alone = _only(fleet.columns.nodes, row), _wish_at(wish, row)
-    found = terms(nodes, alone, 1)
-    values = {name: round(float(getattr(found, name)[0]), 4) for name in found._fields}
-    values["kept"] = round(float(fleet.columns.bonus[row]), 4)  # full, see packing.py; -3: it is empty
-    if len(wish.bonus):
-        values["rules"] = round(float(wish.bonus[row]), 4)
-    return Standing(node=fleet.ids[row], score=round(score, 4), terms=values)
+def _best(points: Floats, count: int) -> NDArray[np.int64]:
+    """The rows of the highest scores, the highest first; of equal ones the lowest row first."""
+    least = -np.inf if len(points) <= count else np.partition(points, -count)[-count]
+    rows = np.flatnonzero((points >= least) & (points > -np.inf))
+    return rows[np.argsort(-points[rows], kind="stable")[:count]]
 
 
-def _only(nodes: Nodes, row: int) -> Nodes:
-    fields: dict[str, Any] = {f: getattr(nodes, f)[row : row + 1] for f in nodes._fields if f != "pools"}
-    return nodes._replace(**fields, pools=nodes.pools[:, row : row + 1])
+def _only(nodes: Nodes, rows: NDArray[np.int64]) -> Nodes:
+    fields: dict[str, Any] = {f: getattr(nodes, f)[rows] for f in nodes._fields if f != "pools"}
+    return nodes._replace(**fields, pools=nodes.pools[:, rows])
 
 
-def _wish_at(wish: Wish, row: int) -> Wish:
-    return wish._replace(special=wish.special[row : row + 1], bonus=wish.bonus[row : row + 1])
+def _wish_at(wish: Wish, rows: NDArray[np.int64]) -> Wish:
+    special = wish.special[rows] if len(wish.special) else wish.special
+    return wish._replace(special=special, bonus=wish.bonus[rows] if len(wish.bonus) else wish.bonus)
 
 
 def in_words(standing: Standing, policy: SchedulingPolicySpec | str) -> str:

@@ -25,4 +25,5 @@ def compile_all(kernels: ModuleType) -> None:
     tree, points, codes = np.zeros(2, dtype=np.int32), np.zeros(2), np.zeros(2, dtype=np.uint8)
     kernels.scan(columns.nodes, wish, 1, no_log, counts)
     kernels.build(columns.nodes, wish, 1, no_log, tree, points, codes, counts)
-    kernels.renew(columns.nodes, wish, columns.log, 0, 1, tree, points, codes, counts)
+    numbers = kernels.addresses_of(columns.nodes, wish, columns.log, tree, points, codes, counts)
+    kernels.renew(numbers, 0, 1)

@@ -199,7 +199,7 @@ def prepare_interpreter() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 1000, 1000)
+    gc.set_threshold(2_000, 5_000, 1_000)
     sys.setswitchinterval(0.001)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corral.scheduler.rebalance.arena import Arena, put
-from corral.scheduler.rebalance.compiled import compiled
+from corral.scheduler.rebalance.compiled import NO_ROW, compiled, compiled_inside, written_out
 from corral.scheduler.rebalance.scores import allowed, change_of, full, rules_allow, spread, total, without
 from corral.scheduler.rebalance.spares import unabsorbed
 
@@ -46,7 +46,7 @@ def anneal(arena: Arena, moves_max: int, trials: int, goal: float, spare: int, s
             break
         warmth = hot * (cold / hot) ** (trial / trials)
         kind, place = _chance(dice), -1
-        back, was = -1, -1
+        back, was = NO_ROW, NO_ROW
         change = 0.0
         if kind < RETARGET and count:
             place = int(_chance(dice) * count)
@@ -98,7 +98,7 @@ def anneal(arena: Arena, moves_max: int, trials: int, goal: float, spare: int, s
     return total(arena)
 
 
-@compiled
+@compiled_inside
 def _chance(dice: Dice) -> float:
     """0 to 1, less than 1; the next of the generator."""
     x = dice[0]
@@ -109,7 +109,7 @@ def _chance(dice: Dice) -> float:
     return float(x >> np.uint64(11)) / 9007199254740992.0
 
 
-@compiled
+@written_out
 def _near(arena: Arena, vm: int, dice: Dice) -> int:
     """Some VM on the same node."""
     node = arena.node[vm]

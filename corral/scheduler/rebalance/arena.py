@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from corral.scheduler.rebalance.compiled import compiled
+from corral.scheduler.rebalance.compiled import compiled, compiled_inside
 from corral.scheduler.rebalance.problem import LEAVE, Bools, Floats, Ints, Problem
 
 NONE = -1
@@ -121,7 +121,7 @@ def put(arena: Arena, vm: int, node: int) -> None:
     _add(arena, vm, node)
 
 
-@compiled
+@compiled_inside
 def _add(arena: Arena, vm: int, node: int) -> None:
     arena.node[vm] = node
     for d in range(arena.used.shape[1]):
@@ -142,7 +142,7 @@ def _add(arena: Arena, vm: int, node: int) -> None:
         arena.first[node] = vm
 
 
-@compiled
+@compiled_inside
 def _take(arena: Arena, vm: int) -> None:
     node = arena.node[vm]
     for d in range(arena.used.shape[1]):
@@ -160,7 +160,7 @@ def _take(arena: Arena, vm: int) -> None:
         arena.first[node] = at
 
 
-@compiled
+@compiled_inside
 def _weigh(arena: Arena, vm: int, node: int, sign: float) -> None:
     """What the VM brings to the node's shares, and to the sums over all."""
     for t in range(arena.share.shape[1]):

@@ -11,7 +11,7 @@ Start here     leave()
 import numpy as np
 
 from corral.scheduler.rebalance.arena import Arena, put
-from corral.scheduler.rebalance.compiled import compiled, ranked
+from corral.scheduler.rebalance.compiled import compiled, compiled_inside, ranked, written_out
 from corral.scheduler.rebalance.problem import Floats, Ints
 from corral.scheduler.rebalance.scores import allowed, best_target, slopes, spread
 from corral.scheduler.rebalance.spares import unabsorbed
@@ -39,7 +39,7 @@ def leave(arena: Arena, moves_max: int, spare: int) -> int:
     return behind
 
 
-@compiled
+@compiled_inside
 def _absorbs(arena: Arena, vm: int, node: int, spare: int) -> bool:
     """Move the VM there; back again if spares would be lacking."""
     here = arena.node[vm]
@@ -50,7 +50,7 @@ def _absorbs(arena: Arena, vm: int, node: int, spare: int) -> bool:
     return False
 
 
-@compiled
+@written_out
 def _make_way(arena: Arena, vm: int, spare: int) -> bool:
     """Move one VM, the smallest that will do, from where this one could be to a third node."""
     here = arena.node[vm]
@@ -121,7 +121,7 @@ def consolidate(arena: Arena, moves_max: int, bytes_max: float, sizes: Floats, s
     return emptied[:count]
 
 
-@compiled
+@written_out
 def _fullest(arena: Arena, vm: int) -> int:
     """The node that has VMs, takes this one, and has least left then; -1: there is none."""
     best, least = -1, np.inf

@@ -11,7 +11,7 @@ Start here     polish()
 import numpy as np
 
 from corral.scheduler.rebalance.arena import Arena, put
-from corral.scheduler.rebalance.compiled import compiled
+from corral.scheduler.rebalance.compiled import NO_ROW, compiled, written_out
 from corral.scheduler.rebalance.problem import Floats, Ints
 from corral.scheduler.rebalance.scores import best_target, full, rules_allow, slopes, spread, total
 from corral.scheduler.rebalance.spares import unabsorbed
@@ -43,7 +43,7 @@ def polish(arena: Arena, rounds: int, goal: float, wide: bool, spare: int) -> in
     return replaced
 
 
-@compiled
+@written_out
 def _retarget(arena: Arena, vm: int, everywhere: Ints, left: Floats, line: Floats, spare: int) -> int:
     """Let the VM go elsewhere, or stay at home, where that is better."""
     old = arena.node[vm]
@@ -57,7 +57,7 @@ def _retarget(arena: Arena, vm: int, everywhere: Ints, left: Floats, line: Float
     return 1
 
 
-@compiled
+@written_out
 def _send_another(
     arena: Arena, vm: int, everywhere: Ints, left: Floats, line: Floats, wide: bool, spare: int
 ) -> int:
@@ -71,7 +71,7 @@ def _send_another(
     now, slope = spread(arena), slopes(arena)
     change += now - was
     crowded = full(arena, home)
-    best, other, to = -GAIN, -1, -1
+    best, other, to = -GAIN, NO_ROW, NO_ROW
     for candidate in range(len(arena.node)):
         here = arena.node[candidate]
         if here != arena.home[candidate] or not arena.movable[candidate] or candidate == vm:

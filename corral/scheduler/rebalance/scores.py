@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from corral.scheduler.rebalance.arena import Arena
-from corral.scheduler.rebalance.compiled import compiled
+from corral.scheduler.rebalance.compiled import NO_ROW, compiled, compiled_inside, written_out
 from corral.scheduler.rebalance.problem import Floats, Ints
 
 SLACK = 1e-9  # of a capacity: rounding errors are no lack of room
@@ -53,7 +53,7 @@ def violations(arena: Arena, rule: int) -> int:
     return all_ - fullest if arena.together[rule] else over
 
 
-@compiled
+@compiled_inside
 def rules_allow(arena: Arena, vm: int, node: int) -> bool:
     """Whether no required rule is worse off when the VM moves there."""
     for i in range(arena.rules_from[vm], arena.rules_from[vm + 1]):
@@ -69,7 +69,7 @@ def rules_allow(arena: Arena, vm: int, node: int) -> bool:
     return True
 
 
-@compiled
+@compiled_inside
 def rules_gain(arena: Arena, vm: int, node: int) -> float:
     """What violations cost more (above 0) or less after the move."""
     change = 0.0
@@ -91,7 +91,7 @@ def rules_gain(arena: Arena, vm: int, node: int) -> float:
     return change
 
 
-@compiled
+@compiled_inside
 def has_room(arena: Arena, vm: int, node: int) -> bool:
     for d in range(arena.used.shape[1]):
         if arena.used[node, d] + arena.claims[vm, d] > arena.capacity[node, d] * (1 + SLACK):
@@ -99,7 +99,7 @@ def has_room(arena: Arena, vm: int, node: int) -> bool:
     return True
 
 
-@compiled
+@compiled_inside
 def full(arena: Arena, node: int) -> bool:
     """Whether more is claimed than there is."""
     for d in range(arena.used.shape[1]):
@@ -108,7 +108,7 @@ def full(arena: Arena, node: int) -> bool:
     return False
 
 
-@compiled
+@compiled_inside
 def allowed(arena: Arena, vm: int, node: int) -> bool:
     """Whether the VM may move there now, from where it is."""
     return bool(
@@ -120,7 +120,7 @@ def allowed(arena: Arena, vm: int, node: int) -> bool:
     )
 
 
-@compiled
+@compiled_inside
 def change_of(arena: Arena, vm: int, there: int, score: float, left: Floats) -> float:
     """Change of the score (below 0: better) when the VM moves there, whether that is allowed or not.
 
@@ -141,7 +141,7 @@ def change_of(arena: Arena, vm: int, there: int, score: float, left: Floats) -> 
     return float(change)
 
 
-@compiled
+@compiled_inside
 def without(arena: Arena, vm: int, left: Floats) -> None:
     """The sums as they were without the VM. (2, terms)"""
     here = arena.node[vm]
@@ -152,7 +152,7 @@ def without(arena: Arena, vm: int, left: Floats) -> None:
         left[1, t] = arena.sums[1, t] + (new * new - old * old if arena.counts[here] else 0.0)
 
 
-@compiled
+@compiled_inside
 def slopes(arena: Arena) -> Floats:
     """How the score changes with what a VM brings to each node, in first order. (2, terms, nodes): linear, square"""
     nodes, terms = arena.share.shape
@@ -169,7 +169,7 @@ def slopes(arena: Arena) -> Floats:
     return out
 
 
-@compiled
+@compiled_inside
 def best_target(
     arena: Arena, vm: int, score: float, among: Ints, slope: Floats, left: Floats, line: Floats
 ) -> tuple[float, int]:
@@ -194,7 +194,7 @@ def best_target(
         return best, node
     _compare(arena, vm, among, slope, line)
     for _ in range(EXACT):
-        at, least = -1, np.inf
+        at, least = NO_ROW, np.inf
         for there in among:
             if line[there] < least:
                 at, least = there, line[there]
@@ -207,7 +207,7 @@ def best_target(
     return best, node
 
 
-@compiled
+@written_out
 def _compare(arena: Arena, vm: int, among: Ints, slope: Floats, line: Floats) -> None:
     """The first-order change on each node, inf where the VM may not go; for VMs without rules. (nodes,)"""
     line[:] = 0.0

@@ -11,7 +11,7 @@ Start here     descend()
 import numpy as np
 
 from corral.scheduler.rebalance.arena import Arena, put
-from corral.scheduler.rebalance.compiled import compiled, ranked
+from corral.scheduler.rebalance.compiled import compiled, compiled_inside, ranked, written_out
 from corral.scheduler.rebalance.problem import Bools, Floats, Ints
 from corral.scheduler.rebalance.scores import SLACK, best_target, slopes, spread, total
 from corral.scheduler.rebalance.spares import unabsorbed
@@ -67,7 +67,7 @@ def descend(
     return moved[:done], targets[:done], gained[:done]
 
 
-@compiled
+@compiled_inside
 def _look(arena: Arena, vms: Ints, among: Ints, least: float, price: Floats, gain: Floats, to: Ints) -> None:
     """Each VM's best move: its change of the score for its price (0: none that brings enough), and where to."""
     now, slope = spread(arena), slopes(arena)
@@ -77,7 +77,7 @@ def _look(arena: Arena, vms: Ints, among: Ints, least: float, price: Floats, gai
         gain[vm] = change / price[vm] if -change > least else 0.0
 
 
-@compiled
+@written_out
 def _put_if_spare(arena: Arena, vm: int, node: int, spare: int) -> bool:
     """Move the VM, unless more VMs than `spare` would be unabsorbed then; -1: nobody asks."""
     old = arena.node[vm]
@@ -88,7 +88,7 @@ def _put_if_spare(arena: Arena, vm: int, node: int, spare: int) -> bool:
     return False
 
 
-@compiled
+@written_out
 def _likely(arena: Arena) -> tuple[Bools, Ints]:
     """Whether to look at each node's VMs, and the rows of the nodes to try as targets."""
     nodes, terms = arena.share.shape

@@ -13,7 +13,7 @@ Start here     settle()
 import numpy as np
 
 from corral.scheduler.rebalance.arena import Arena, put
-from corral.scheduler.rebalance.compiled import compiled
+from corral.scheduler.rebalance.compiled import compiled, written_out
 from corral.scheduler.rebalance.problem import Bools, Floats, Ints
 from corral.scheduler.rebalance.scores import SLACK, allowed
 from corral.scheduler.rebalance.spares import unabsorbed
@@ -57,7 +57,7 @@ def settle(
     return moved[:done], to[:done], wave[:done], stone[:done]
 
 
-@compiled
+@written_out
 def _begin(arena: Arena, vm: int, target: int, held: Floats, busy: Ints, per_node: int, spare: int) -> bool:
     """Make the move part of the wave, if it can be."""
     source = arena.node[vm]
@@ -77,7 +77,7 @@ def _begin(arena: Arena, vm: int, target: int, held: Floats, busy: Ints, per_nod
     return True
 
 
-@compiled
+@written_out
 def _stone(
     arena: Arena, vms: Ints, targets: Ints, left: Bools, stepped: Bools, spare: int
 ) -> tuple[int, int]:

@@ -12,7 +12,7 @@ Start here     unabsorbed()
 import numpy as np
 
 from corral.scheduler.rebalance.arena import Arena
-from corral.scheduler.rebalance.compiled import compiled, ranked
+from corral.scheduler.rebalance.compiled import compiled, ranked, written_out
 from corral.scheduler.rebalance.problem import Floats, Ints
 
 
@@ -57,7 +57,7 @@ def unabsorbed(arena: Arena, at_most: int) -> int:
     return lost
 
 
-@compiled
+@written_out
 def _roomy(arena: Arena, free: Floats) -> Floats:
     """The smallest free share of each node. (nodes,)"""
     out = np.empty(len(free))
@@ -70,7 +70,7 @@ def _roomy(arena: Arena, free: Floats) -> Floats:
     return out
 
 
-@compiled
+@written_out
 def _room_for(arena: Arena, vm: int, free: Floats, order: Ints, lost: int) -> int:
     for k in range(len(order)):
         node = order[k]
@@ -86,7 +86,7 @@ def _room_for(arena: Arena, vm: int, free: Floats, order: Ints, lost: int) -> in
     return -1
 
 
-@compiled
+@written_out
 def _forget_doubles(touched: Ints) -> int:
     """Each node once, at the front; how many that are."""
     touched.sort()

@@ -12,7 +12,7 @@ from corral.model.pool import StoragePool
 from corral.model.profile import DiskChoice, Size
 from corral.model.units import GiB, KiB, parse_size
 from corral.model.vm import VM, Disk
-from corral.model.volume import Volume, VolumeSpec
+from corral.model.volume import Volume, VolumeSpec, VolumeStatus
 from corral.server.services.hardware import layered, tuned_disk
 from corral.server.services.requests import CreateVM, NewDisk
 from corral.store.mirror import Mirror
@@ -82,11 +82,13 @@ def plan_volume(
         raise Invalid(field + "size", size, f"at least the image's {virtual} bytes")
     if size_bytes > VOLUME_BYTES_MAX or size_bytes % SECTOR_BYTES:
         raise Invalid(field + "size", size, "a multiple of 4 KiB up to 64 TiB")
+    now_s = clock.now_s()
     return Volume(
         id=new_id("vol", clock),
         name=name,
         project=project,
-        created_at=clock.now_s(),
+        created_at=now_s,
+        status=VolumeStatus(since=now_s),  # as its controller would write it: it waits, and nothing more
         finalizers=(DELETE_FILE,),
         spec=VolumeSpec(
             pool=PoolId(the_pool(pool, mirror, field + "pool").id),

@@ -28,6 +28,7 @@ from corral.scheduler.columns import KIND, PLACE, SITE, Nodes
 from corral.scheduler.fleet import Claim, Fleet
 from corral.scheduler.judging import judge
 from corral.scheduler.placement import Ask, place
+from corral.scheduler.standings import SHOWN, standings
 from corral.scheduler.wishes import CODES, FITS, Reasons, wish_of
 
 NODES = "abcdefghijkl"
@@ -219,6 +220,9 @@ def _agree(fleet: Fleet, ask: Ask, kernels: Any) -> None:
     if row >= 0:
         assert score == points[row] == decision.score
     assert sum(decision.out.values()) == decision.nodes - counts[FITS]
+    best = standings(fleet, ask)  # from the tree, once there is one
+    rows = np.argsort(-points, kind="stable")[: min(SHOWN, counts[FITS])]
+    assert [(s.node, s.score) for s in best] == [(fleet.ids[r], round(float(points[r]), 4)) for r in rows]
 
 
 def test_the_log_may_run_over() -> None:

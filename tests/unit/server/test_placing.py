@@ -7,6 +7,7 @@ from corral.model.node import Inventory, Node, NumaCell, PoolOnNode
 from corral.model.operation import Operation, OperationState
 from corral.model.units import GiB, MiB
 from corral.model.vm import VM
+from corral.model.volume import Volume, VolumePhase
 from corral.server.assignments import pinning_on
 from corral.server.sane import absurd, absurd_pool
 from corral.server.services.explaining import explain
@@ -84,6 +85,22 @@ async def test_the_policy_called_default_counts_for_vms_that_name_none(rig: Rig)
     assert why.elsewhere.policy == "spread" and why.elsewhere.candidates[0].terms["cpu"] > 0
     refused = await rig.apply(kind="VM", name="four", policy="nonsense")
     assert refused.trouble and "policy" in refused.trouble.message
+
+
+@in_rig
+async def test_a_volume_waits_with_its_vm_and_gets_its_node_in_one_commit(rig: Rig) -> None:
+    await rig.shared_pool()
+    written: list[str] = []
+    rig.mirror.on_change(lambda changes: written.extend(c.resource.id for c in changes))
+    await rig.vm("web")
+    await rig.clock.sleep(12)
+    (volume,) = rig.mirror.list(Volume)
+    assert volume.status.phase is VolumePhase.PENDING and volume.status.since == volume.created_at
+    assert written.count(volume.id) == 1, "written when it was created, and not again while it waits"
+    await rig.node("n1")
+    await rig.clock.sleep(6)
+    vm, (volume,) = rig.mirror.find(VM, "web"), rig.mirror.list(Volume)
+    assert vm.status.node == volume.status.node == rig.mirror.find(Node, "n1").id
 
 
 @in_rig
