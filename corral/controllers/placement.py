@@ -10,8 +10,9 @@ import numpy as np
 
 from corral.controllers.rules import policy_of, rules_of
 from corral.model.group import PlacementGroup
-from corral.model.hardware import Hardware
+from corral.model.hardware import DeviceKind, Hardware
 from corral.model.ids import NodeId, VmId
+from corral.model.network import Network, Segment
 from corral.model.node import Node
 from corral.model.policy import SchedulingPolicy
 from corral.model.pool import StoragePool
@@ -136,6 +137,7 @@ def ask_of(keeper: FleetKeeper, vm: VM, *, target: NodeId | None = None, moving:
         needs=tuple(needs),
         hugepage_bytes=hardware.hugepage_bytes,
         devices=hardware.devices,
+        links={id: link for d in hardware.devices if (link := link_of(mirror, id := d.network))},
         pinning=hardware.pinning,
         dedicated=hardware.dedicated,
         gpu_milli=MILLI * _gpus(keeper.fleet, hardware),
@@ -146,8 +148,17 @@ def ask_of(keeper: FleetKeeper, vm: VM, *, target: NodeId | None = None, moving:
 
 
 def _gpus(fleet: Fleet, hardware: Hardware) -> int:
-    """Devices that it asks for and that are GPUs on some node."""
-    return sum(device.id in fleet.gpu_ids for device in hardware.devices)
+    """Devices that it asks for and that are GPUs on some node, as a whole."""
+    asked = hardware.devices
+    return sum(d.count for d in asked if d.kind == DeviceKind.GPU or d.id in fleet.gpu_ids)
+
+
+def link_of(mirror: Mirror, network: str) -> str:
+    """The link, bond or bridge of hosts that a network is on; empty: none that Corral has not made."""
+    found = mirror.get(network) if network else None
+    if not isinstance(found, Network):
+        return ""
+    return {Segment.VLAN: found.spec.uplink, Segment.BRIDGE: found.spec.bridge}.get(found.spec.segment, "")
 
 
 def local_volumes(mirror: Mirror, vm: VM) -> list[Volume]:

@@ -57,7 +57,7 @@ def _of_vm(mirror: Mirror, vm: VM) -> Iterator[Obstacle]:
     for device in vm.spec.hardware.devices:
         yield Obstacle(
             code="migration.device",
-            message=f"it has the {device.kind} device {device.id} of its node",
+            message=f"it has a device of its node: {device.words}",
             hint="Take the device away first: what a guest holds of a host can't move.",
         )
     if vm.spec.hardware.dedicated:

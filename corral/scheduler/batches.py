@@ -16,11 +16,12 @@ from typing import Final
 
 import numpy as np
 
-from corral.model.hardware import CellPart
+from corral.model.hardware import CellPart, HeldDevice
 from corral.model.ids import NodeId
+from corral.model.node import Inventory
 from corral.scheduler.cellparts import pick_cells, shares_of
 from corral.scheduler.claims import Claim
-from corral.scheduler.devices import key, pick
+from corral.scheduler.devices import pick
 from corral.scheduler.dimensions import CPU, MEMORY, Floats
 from corral.scheduler.fleet import Fleet
 from corral.scheduler.placement import Ask, Decision, place
@@ -118,15 +119,16 @@ def claim_for(fleet: Fleet, ask: Ask, node: NodeId) -> Claim:
             memory_bytes=ask.memory_bytes,
             hugepage_bytes=ask.hugepage_bytes,
             devices=ask.devices,
+            links=ask.links,
             exactly=ask.cells,
         )
-    devices, _ = pick(fleet.inventories[node], fleet.held(node), ask.devices) if ask.devices else ((), "")
+    devices = devices_for(fleet, ask, node, frozenset(part.cell for part in parts))
     return Claim(
         node,
         0 if ask.dedicated else ask.cpus,
         ask.memory_bytes,
         ask.hugepage_bytes,
-        tuple(map(key, devices)),
+        tuple(device.key for device in devices),
         iops=ask.iops,
         mbit=ask.mbit,
         watts=ask.watts,
@@ -134,3 +136,12 @@ def claim_for(fleet: Fleet, ask: Ask, node: NodeId) -> Claim:
         cells=shares_of(parts),
         ends_s=ask.ends_s,
     )
+
+
+def devices_for(fleet: Fleet, ask: Ask, node: NodeId, near: frozenset[int]) -> tuple[HeldDevice, ...]:
+    """The devices that the VM gets there. near: NUMA cells of its CPUs"""
+    if not ask.devices:
+        return ()
+    inventory = fleet.inventories.get(node, Inventory())
+    units = fleet.units.get(node, ())
+    return pick(inventory, fleet.held(node), ask.devices, near, links=ask.links, units=units)[0]

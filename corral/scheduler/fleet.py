@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from corral.model.hardware import GuestCpu
+from corral.model.hardware import DeviceKind, GuestCpu
 from corral.model.ids import NodeId, VmId
 from corral.model.node import Inventory, Node
 from corral.model.units import members
@@ -34,7 +34,7 @@ from corral.scheduler.columns import (
     WATTS_PER_CPU,
     Columns,
 )
-from corral.scheduler.devices import gpus_of, pci_id
+from corral.scheduler.devices import gpus_of
 from corral.scheduler.dimensions import CELL_CPU as CELL_CPU
 from corral.scheduler.dimensions import (
     CELL_GPU,
@@ -52,10 +52,17 @@ from corral.scheduler.dimensions import (
 )
 from corral.scheduler.dimensions import CPU as CPU
 from corral.scheduler.dimensions import MEMORY as MEMORY
+from corral.scheduler.stock import Stock
 from corral.scheduler.traits import Traits, cpu_name, traits_of
+from corral.scheduler.units import Unit, units_of
 
 if TYPE_CHECKING:
     from corral.scheduler.flavours import Flavours
+
+
+def is_whole(device: str) -> bool:
+    """Whether a GPU by this key (see devices.gpus_of()) is one, and no slice."""
+    return device.startswith(f"{DeviceKind.PCI}:")
 
 
 class Kinds:
@@ -92,7 +99,10 @@ class Fleet:
         self.devices_held: dict[NodeId, dict[str, int]] = {}  # VMs by device
         self.cpus_held: dict[NodeId, dict[int, int]] = {}  # VMs by CPU that is dedicated to one
         self.dedicated: dict[NodeId, frozenset[int]] = {}  # CPUs of the node that are given to one vCPU alone
-        self.gpus: dict[NodeId, dict[str, int | None]] = {}  # NUMA cell by device, as devices.key() writes it
+        self.units: dict[NodeId, tuple[Unit, ...]] = {}  # of its devices
+        self.stock = Stock()  # the same as columns
+        self.with_devices: dict[VmId, tuple[Claim, ...]] = {}  # those of `claims` that have some
+        self.gpus: dict[NodeId, dict[str, tuple[int | None, int]]] = {}  # see devices.gpus_of()
         self.gpu_ids: set[str] = set()  # addresses and vendor:device ids that are, or were, a GPU's somewhere
         self.cpus: dict[str, GuestCpu] = {}  # that nodes have, or had, by name
         self.flavours: Flavours | None = None  # what is remembered of decisions, see flavours.py
@@ -162,7 +172,7 @@ class Fleet:
         capacity[MEMORY] = max(0, usable) * spec.memory_overcommit
         for size, dimension in PAGES.items():
             capacity[dimension] = in_pages[size]
-        capacity[GPU] = MILLI * len(self.gpus.get(NodeId(node.id), ()))
+        capacity[GPU] = MILLI * sum(map(is_whole, self.gpus.get(NodeId(node.id), {})))
         for dimension, limit, ratio in (
             (IO, spec.iops, spec.io_overcommit),
             (NETWORK, spec.network_mbit, spec.network_overcommit),
@@ -179,9 +189,11 @@ class Fleet:
         if self.inventories.get(id) == inventory and self.dedicated.get(id) == dedicated:
             return  # most changes of a node are about its pools
         self._count_gpus(row, id, -1)
-        self.inventories[id], self.gpus[id] = inventory, gpus_of(inventory)
+        self.inventories[id], self.units[id] = inventory, units_of(inventory)
+        self.gpus[id] = gpus_of(inventory, self.units[id])
         self._count_gpus(row, id, 1)
-        self.gpu_ids |= {name for gpu in inventory.gpus for name in (gpu.address, pci_id(gpu))}
+        self._count_units(row, id)
+        self.gpu_ids |= {name for gpu in inventory.gpus for name in (gpu.address, gpu.id)}
         self.columns.marks[row, KIND] = self.hardware.number(traits_of(inventory))
         if cpu := inventory.offers.cpu:
             self.cpus[cpu_name(cpu)] = cpu
@@ -196,10 +208,13 @@ class Fleet:
             cells[cell.id, CELL_MEMORY] = max(0, cell.memory_bytes - in_pages)
             for size, dimension in CELL_PAGES.items():
                 cells[cell.id, dimension] = size * cell.hugepages.get(str(size), 0)
-        for at in self.gpus[id].values():
-            if at is not None:
+        for device, (at, _) in self.gpus[id].items():
+            if at is not None and is_whole(device):
                 self.columns.have_cells(at + 1)
                 self.columns.cells_capacity[row, at, CELL_GPU] += MILLI
+
+    def _count_units(self, row: int, node: NodeId) -> None:
+        self.stock.set_row(row, self.units.get(node, ()), self.devices_held.get(node, {}))
 
     def _count_gpus(self, row: int, node: NodeId, sign: int) -> None:
         """Which devices are GPUs is a matter of the inventory, which changes while VMs hold them."""
@@ -209,11 +224,11 @@ class Fleet:
     def _hold_gpu(self, row: int, node: NodeId, device: str, vms: int) -> None:
         gpus = self.gpus.get(node, {})
         if device in gpus:
-            self.columns.claimed[row, GPU] += MILLI * vms
-            cell = gpus[device]
+            cell, milli = gpus[device]
+            self.columns.claimed[row, GPU] += milli * vms
             if cell is not None:
                 self.columns.have_cells(cell + 1)
-                self.columns.cells_claimed[row, cell, CELL_GPU] += MILLI * vms
+                self.columns.cells_claimed[row, cell, CELL_GPU] += milli * vms
 
     def having(self, traits: frozenset[str]) -> Bools:
         """Whether each node has any of these. (nodes,)"""
@@ -228,9 +243,9 @@ class Fleet:
         kinds = np.unique(self.columns.marks[: self.size, KIND][self.present]).tolist()
         return [self.hardware.sets[kind] for kind in kinds]
 
-    def held(self, node: NodeId) -> frozenset[str]:
-        """Devices of the node that VMs have."""
-        return frozenset(device for device, vms in self.devices_held.get(node, {}).items() if vms > 0)
+    def held(self, node: NodeId) -> dict[str, int]:
+        """Devices of the node that VMs have, and how many have each."""
+        return {device: vms for device, vms in self.devices_held.get(node, {}).items() if vms > 0}
 
     def dedicated_free(self, node: NodeId) -> frozenset[int]:
         """CPUs that can be given to one vCPU alone, and are not yet."""
@@ -265,6 +280,10 @@ class Fleet:
             self.claims[vm] = claims
         else:
             self.claims.pop(vm, None)
+        if any(claim.devices for claim in claims):
+            self.with_devices[vm] = claims
+        else:
+            self.with_devices.pop(vm, None)
 
     def _add(self, claim: Claim, sign: int) -> None:
         row = self._row(claim.node)  # first: it may replace the columns
@@ -289,6 +308,8 @@ class Fleet:
             held = self.devices_held.setdefault(claim.node, {})
             held[device] = held.get(device, 0) + sign
             self._hold_gpu(row, claim.node, device, sign)
+        if claim.devices:
+            self._count_units(row, claim.node)
         if claim.cells:
             self._add_cells(row, claim, sign)
         columns.touch(row)
@@ -298,7 +319,7 @@ class Fleet:
         taken = np.zeros(DIMENSIONS)
         taken[CPU], taken[PAGES.get(claim.hugepage_bytes, MEMORY)] = claim.cpus, claim.memory_bytes
         gpus = self.gpus.get(claim.node, {})
-        taken[GPU] = claim.gpu_milli + MILLI * sum(device in gpus for device in claim.devices)
+        taken[GPU] = claim.gpu_milli + sum(gpus[device][1] for device in claim.devices if device in gpus)
         taken[IO], taken[NETWORK], taken[POWER] = claim.iops, claim.mbit, claim.watts
         return taken
 

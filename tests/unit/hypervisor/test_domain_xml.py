@@ -25,6 +25,7 @@ from corral.model.hardware import (
     GuestCpu,
     GuestKind,
     Hardware,
+    HeldDevice,
     HostDevice,
     NicLimits,
     NicModel,
@@ -152,10 +153,16 @@ CASES = [  # name of the golden file, wish, host, more arguments
                 cpu_model="Haswell-noTSX",
                 graphics=Graphics.SPICE,
                 devices=(
-                    HostDevice(kind=DeviceKind.PCI, id="0000:3b:00.1"),
+                    HostDevice(kind=DeviceKind.PCI, id="10de:1aef"),
                     HostDevice(kind=DeviceKind.USB, id="046d:c52b"),
                 ),
-            )
+            ),
+            platform=Platform(
+                devices=(
+                    HeldDevice(kind=DeviceKind.PCI, id="0000:3b:00.1"),
+                    HeldDevice(kind=DeviceKind.USB, id="046d:c52b"),
+                )
+            ),
         ),
         UEFI_KVM,
         {},

@@ -12,6 +12,7 @@ from corral.model.hardware import (
     Graphics,
     GuestCpu,
     Hardware,
+    HeldDevice,
     HostDevice,
     NicLimits,
     Pinning,
@@ -172,6 +173,8 @@ def pci(id: str) -> HostDevice:
 
 
 USB = HostDevice(kind=DeviceKind.USB, id="046d:c52b")
+HAS_USB = HeldDevice(kind=DeviceKind.USB, id="046d:c52b")
+HAS_NET = HeldDevice(kind=DeviceKind.PCI, id="0000:5e:00.0")
 STICK = UsbDevice(address="1-4", id="046d:c52b")
 WHOLE_GPU = (pci("0000:3b:00.0"), pci("0000:3b:00.1"))
 DEVICES = [  # name, the node's, what others hold, asked, reasons why not
@@ -181,12 +184,12 @@ DEVICES = [  # name, the node's, what others hold, asked, reasons why not
      ["IOMMU group shared with 0000:3b:00.1 there"]),
     ("absent", {"devices": (GPU,)}, (), (pci("0000:99:00.0"),),
      ["no PCI device 0000:99:00.0 with an IOMMU group there"]),
-    ("busy", {"devices": (NET,)}, (pci("0000:5e:00.0"),), (pci("15b3:1017"),), ["PCI device 15b3:1017 is in use there"]),
+    ("busy", {"devices": (NET,)}, (HAS_NET,), (pci("15b3:1017"),), ["PCI device 15b3:1017 is in use there"]),
     ("two of which one is there", {"devices": (NET,)}, (), (pci("15b3:1017"),) * 2,
      ["PCI device 15b3:1017 is in use there"]),
     ("USB", {"usb": (STICK,)}, (), (USB,), []),
     ("USB absent", {}, (), (USB,), ["no USB device 046d:c52b there"]),
-    ("USB busy", {"usb": (STICK,)}, (USB,), (USB,), ["USB device 046d:c52b is in use there"]),
+    ("USB busy", {"usb": (STICK,)}, (HAS_USB,), (USB,), ["USB device 046d:c52b is in use there"]),
     ("USB that can't be told apart", {"usb": (STICK, STICK)}, (), (USB,), ["2 USB devices 046d:c52b there"]),
 ]  # fmt: skip
 
@@ -195,7 +198,7 @@ DEVICES = [  # name, the node's, what others hold, asked, reasons why not
     ("has", "held", "asked", "reasons"), [pytest.param(*r[1:], id=r[0]) for r in DEVICES]
 )
 def test_devices(
-    has: dict[str, object], held: tuple[HostDevice, ...], asked: tuple[HostDevice, ...], reasons: list[str]
+    has: dict[str, object], held: tuple[HeldDevice, ...], asked: tuple[HostDevice, ...], reasons: list[str]
 ) -> None:
     other = a_vm("other", node="n", platform=Platform(devices=held))
     keeper = keeper_of(a_node("n", **has), other)
@@ -207,7 +210,7 @@ def test_devices(
 
 
 def test_a_device_is_free_again_when_its_vm_is_gone() -> None:
-    other = a_vm("other", node="n", platform=Platform(devices=(USB,)))
+    other = a_vm("other", node="n", platform=Platform(devices=(HAS_USB,)))
     keeper = keeper_of(a_node("n", usb=(STICK,)), other)
     keeper.fleet.forget_vm(other.id)
     assert out(keeper, a_vm(devices=(USB,))) == []
