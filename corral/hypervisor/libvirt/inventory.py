@@ -59,7 +59,7 @@ def read_inventory(
         cells=_whole(capabilities.cells, memory_bytes),
         disks=_disks(root),
         bridges=_bridges(root),
-        gpus=tuple(device for device in pci if device.pci_class.startswith(GPU_CLASS)),
+        gpus=tuple(d for d in pci if d.pci_class.startswith(GPU_CLASS) and not d.physical_function),
         iommu_groups=_iommu_groups(root),
         devices=tuple(device for device in pci if device.iommu_group is not None or device.slices),
         usb=_usb_devices(root),
