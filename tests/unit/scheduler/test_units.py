@@ -24,7 +24,7 @@ from corral.scheduler.placement import Ask, place, why_not
 from corral.scheduler.special import specials
 from corral.scheduler.stock import Stock
 from corral.scheduler.units import Class, fits, units_of
-from corral.scheduler.useless import SURPLUS, STARVED, GpuKind, cost
+from corral.scheduler.useless import STARVED, SURPLUS, GpuKind, cost
 from corral.scheduler.wishes import CODES, FITS, Reasons, wish_of
 
 LINKS = {"net-1": "ens3f0"}
@@ -175,9 +175,7 @@ HELD = [  # name, devices, held, asked, what it gets or why not
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("devices", "held", "asked", "gets"), [pytest.param(*r[1:], id=r[0]) for r in HELD]
-)
+@pytest.mark.parametrize(("devices", "held", "asked", "gets"), [pytest.param(*r[1:], id=r[0]) for r in HELD])
 def test_pick(
     devices: list[PciDevice], held: dict[str, int], asked: list[HostDevice], gets: list[str] | str
 ) -> None:
@@ -312,7 +310,9 @@ def some_ask(dice: random.Random) -> list[HostDevice]:
                 vf(dice.choice((1, 1, 2)), dice.choice(("", "net-1"))),
                 slice(dice.choice(("nvidia-474", "nvidia-474", "nvidia-476")), dice.choice((1, 1, 2))),
                 HostDevice(kind=DeviceKind.NVME),
-                HostDevice(kind=DeviceKind.PCI, id=dice.choice(("10de:20f1", "0000:50:00.0", "0000:01:00.0"))),
+                HostDevice(
+                    kind=DeviceKind.PCI, id=dice.choice(("10de:20f1", "0000:50:00.0", "0000:01:00.0"))
+                ),
             )
         )
         for _ in range(dice.choice((1, 1, 1, 2, 3)))
@@ -419,7 +419,12 @@ def _is_right(
             whole.add(device.id)
     cut = {key.rpartition(":")[0] for key, n in slices.items() if n}
     fresh = [key for key, n in slices.items() if n > before.get(key, 0)]
-    assert all(sum(k.startswith(card) for k in slices if slices[k]) == 1 for card in cut for k in fresh if k.startswith(card))
+    assert all(
+        sum(k.startswith(card) for k in slices if slices[k]) == 1
+        for card in cut
+        for k in fresh
+        if k.startswith(card)
+    )
     for address in (d.id for d in got if d.kind != DeviceKind.MDEV):
         group = [d for d in inventory.devices if d.iommu_group == by_address[address].iommu_group]
         assert {d.address for d in group} <= whole, "all of the group, or nothing"
@@ -456,7 +461,12 @@ def _by_class(stock: Stock, name: str, size: int) -> dict[Any, int]:
 def test_the_same_costs_as_of_shares(seed: int) -> None:
     """For whole GPUs, what the compiled search for shares counts (fragments.py) is counted here for all nodes at once."""
     dice = np.random.default_rng(seed)
-    kinds = sorted({GpuKind(float(dice.integers(1, 16)), float(dice.integers(1, 64)), int(dice.integers(1, 5))) for _ in range(4)})
+    kinds = sorted(
+        {
+            GpuKind(float(dice.integers(1, 16)), float(dice.integers(1, 64)), int(dice.integers(1, 5)))
+            for _ in range(4)
+        }
+    )
     shares = dice.dirichlet(np.ones(len(kinds)))
     tasks = Tasks(
         *(np.array(column, dtype=float) for column in zip(*((k.cpus, k.memory) for k in kinds), strict=True)),
