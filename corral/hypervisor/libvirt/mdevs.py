@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from corral.hypervisor.interface import HardwareLacking
+from corral.hypervisor.interface import HypervisorFailed
 from corral.hypervisor.libvirt.identity import XMLNS
 from corral.model.hardware import SLICES, DeviceKind, HeldDevice
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def make(root: Path, device: HeldDevice) -> None:
-    """Blocking. raises HardwareLacking: its parent has none left, or is not there"""
+    """Blocking. raises HypervisorFailed: its parent has none left, or is not there"""
     assert device.kind == DeviceKind.MDEV
     if (root / DEVICES / device.uuid).exists():
         return
@@ -34,7 +34,7 @@ def make(root: Path, device: HeldDevice) -> None:
     try:
         (folder / "create").write_text(device.uuid)
     except OSError as error:
-        raise HardwareLacking(
+        raise HypervisorFailed(
             f"{device.parent} gives no slice of type {device.id}: {error.strerror or error}",
             hint="`corral node show` lists what the node has. Somebody else may have taken it on the host itself.",
             parent=device.parent,

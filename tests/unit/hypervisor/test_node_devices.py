@@ -8,7 +8,7 @@ from shutil import which
 
 import pytest
 
-from corral.hypervisor.interface import HardwareLacking
+from corral.hypervisor.interface import HypervisorFailed
 from corral.hypervisor.libvirt import mdevs
 from corral.hypervisor.libvirt.inventory import Capabilities, read_inventory
 from corral.hypervisor.libvirt.node_devices import parse_node_devices
@@ -149,7 +149,7 @@ def test_a_slice_that_is_there_is_not_made_again(root: Path) -> None:
 
 def test_a_parent_that_has_none_left_says_so(root: Path) -> None:
     lost = HeldDevice(kind=DeviceKind.MDEV, id="nvidia-999", parent="0000:af:00.5", uuid=OURS)
-    with pytest.raises(HardwareLacking, match="nvidia-999") as refused:
+    with pytest.raises(HypervisorFailed, match="nvidia-999") as refused:
         mdevs.make(root, lost)
     assert refused.value.context["parent"] == "0000:af:00.5"
 
