@@ -8,6 +8,7 @@ Next door      columns.py has the arrays; placement.py decides on them
 Start here     Fleet.see_node(), Fleet.see_vm()
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -101,7 +102,7 @@ class Fleet:
         self.dedicated: dict[NodeId, frozenset[int]] = {}  # CPUs of the node that are given to one vCPU alone
         self.units: dict[NodeId, tuple[Unit, ...]] = {}  # of its devices
         self.stock = Stock()  # the same as columns
-        self.with_devices: dict[VmId, tuple[Claim, ...]] = {}  # those of `claims` that have some
+        self.gpu_kinds: Counter[tuple[float, float, int]] = Counter()  # VMs by vCPUs, bytes and whole GPUs
         self.gpus: dict[NodeId, dict[str, tuple[int | None, int]]] = {}  # see devices.gpus_of()
         self.gpu_ids: set[str] = set()  # addresses and vendor:device ids that are, or were, a GPU's somewhere
         self.cpus: dict[str, GuestCpu] = {}  # that nodes have, or had, by name
@@ -220,6 +221,18 @@ class Fleet:
         """Which devices are GPUs is a matter of the inventory, which changes while VMs hold them."""
         for device, vms in self.devices_held.get(node, {}).items():
             self._hold_gpu(row, node, device, sign * vms)
+        for claim in self.vms.get(node, {}).values():
+            self._count_kind(claim, sign)
+
+    def _count_kind(self, claim: Claim, sign: int) -> None:
+        gpus = self.gpus.get(claim.node, {})
+        whole = sum(device in gpus and is_whole(device) for device in claim.devices)
+        if whole:
+            cpus = claim.cpus + sum(len(share.cpus) for share in claim.cells)
+            kind = float(cpus), float(claim.memory_bytes), whole
+            self.gpu_kinds[kind] += sign
+            if not self.gpu_kinds[kind]:
+                del self.gpu_kinds[kind]
 
     def _hold_gpu(self, row: int, node: NodeId, device: str, vms: int) -> None:
         gpus = self.gpus.get(node, {})
@@ -280,10 +293,6 @@ class Fleet:
             self.claims[vm] = claims
         else:
             self.claims.pop(vm, None)
-        if any(claim.devices for claim in claims):
-            self.with_devices[vm] = claims
-        else:
-            self.with_devices.pop(vm, None)
 
     def _add(self, claim: Claim, sign: int) -> None:
         row = self._row(claim.node)  # first: it may replace the columns
@@ -310,6 +319,7 @@ class Fleet:
             self._hold_gpu(row, claim.node, device, sign)
         if claim.devices:
             self._count_units(row, claim.node)
+            self._count_kind(claim, sign)
         if claim.cells:
             self._add_cells(row, claim, sign)
         columns.touch(row)

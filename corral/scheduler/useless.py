@@ -9,16 +9,16 @@ Next door      gpus.py has the source and what the costs mean, for shares too
 Start here     cost()
 """
 
-from collections import Counter
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from corral.scheduler.dimensions import CPU, MEMORY, MILLI, Floats
-from corral.scheduler.fleet import Fleet, is_whole
+from corral.scheduler.fleet import Fleet
 
 STARVED: Final = 0.1  # weights beside fragments, as in gpus.py
 SURPLUS: Final = 0.01
+KINDS_MAX: Final = 64  # that count
 
 
 class GpuKind(NamedTuple):
@@ -30,17 +30,10 @@ class GpuKind(NamedTuple):
 
 
 def kinds_of(fleet: Fleet) -> list[tuple[GpuKind, float]]:
-    """Of the VMs that have whole GPUs, and each kind's share of them. Costs all VMs with devices."""
-    found = Counter[GpuKind]()
-    for claims in fleet.with_devices.values():
-        for claim in claims[:1]:
-            here = fleet.gpus.get(claim.node, {})
-            gpus = sum(device in here and is_whole(device) for device in claim.devices)
-            if gpus:
-                cpus = claim.cpus + sum(len(share.cpus) for share in claim.cells)
-                found[GpuKind(cpus, claim.memory_bytes, gpus)] += 1
-    total = sum(found.values())
-    return [(kind, count / total) for kind, count in sorted(found.items())]
+    """Of the VMs that have whole GPUs the most frequent ones, and each kind's share of them."""
+    often = sorted(fleet.gpu_kinds.items(), key=lambda item: (-item[1], item[0]))[:KINDS_MAX]
+    total = sum(count for _, count in often)
+    return [(GpuKind(*kind), count / total) for kind, count in often]
 
 
 def cost_at(fleet: Fleet, need: GpuKind) -> Floats:

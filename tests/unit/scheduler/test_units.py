@@ -437,7 +437,7 @@ def _as_made_anew(fleet: Fleet, nodes: dict[str, Node]) -> None:
         fresh.see_node(nodes[id])
     for vm, claims in fleet.claims.items():
         fresh.claim(vm, claims)
-    assert fresh.with_devices == fleet.with_devices
+    assert fresh.gpu_kinds == fleet.gpu_kinds
     for name in ("there", "free", "kept"):
         assert _by_class(fleet.stock, name, fleet.size) == _by_class(fresh.stock, name, fleet.size), name
     assert (fleet.columns.claimed[: fleet.size] == fresh.columns.claimed[: fleet.size]).all()
