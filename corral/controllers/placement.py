@@ -41,6 +41,7 @@ class FleetKeeper:
             self.fleet.see_node(node)
         for vm in mirror.list(VM):
             self.fleet.see_vm(vm)
+        self._groups = {vm.id: vm.spec.groups for vm in mirror.list(VM) if vm.spec.groups}
         self.close = mirror.on_change(self._changed)
         self._aged_s, self._aged_changes = (
             -ROUND_S,
@@ -95,6 +96,15 @@ class FleetKeeper:
                     self.fleet.room += 1  # who was refused because of it may fit now
                 case VM() as vm:
                     self.fleet.forget_vm(VmId(vm.id)) if removed else self.fleet.see_vm(vm)
+                    self._see_groups(vm, removed=removed)
+
+    def _see_groups(self, vm: VM, *, removed: bool) -> None:
+        """Who was refused for the sake of a VM's group may fit once it has left that."""
+        now = () if removed else vm.spec.groups
+        before = self._groups.pop(vm.id, now)
+        if now:
+            self._groups[vm.id] = now
+        self.fleet.room += now != before
 
 
 def keeper_of(mirror: Mirror, cpus: Cpus) -> FleetKeeper:

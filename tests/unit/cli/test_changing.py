@@ -91,6 +91,8 @@ def test_bodies_are_what_the_api_takes(api: FakeApi, corral: Corral) -> None:
         "pool create shared --path /srv/x --shared --node node1": requests.CreatePool,
         "network create default --bridge br0 --subnet 10.0.0.0/24 --dns 10.0.0.1": requests.CreateNetwork,
         "network create bare --bridge br0": requests.CreateNetwork,
+        "vm set web --policy pack --group a --group b": requests.UpdateVM,
+        "vm set web --no-groups": requests.UpdateVM,
         "vm set web --label a=b --protected --restart always --stop-timeout 5": requests.UpdateVM,
         "node set node1 --cpu-overcommit 2 --reserve-memory 1GiB": requests.UpdateNode,
         "node cordon node1": requests.UpdateNode,

@@ -126,6 +126,32 @@ async def test_groups_keep_vms_apart_and_what_contradicts_itself_is_refused(rig:
 
 
 @in_rig
+async def test_policy_and_groups_of_a_vm_can_be_changed(rig: Rig) -> None:
+    """They count the next time that it is placed; a VM that waits because of its group is placed at once."""
+    await rig.shared_pool()
+    await rig.node("n1")
+    await rig.apply(kind="PlacementGroup", name="apart", spec={"rules": [{"kind": "anti-affinity"}]})
+    for name in ("a", "b"):
+        await rig.apply(kind="VM", name=name, running=False, groups=["apart"])
+        await rig.clock.sleep(1)
+    assert rig.mirror.find(VM, "b").status.node is None
+    changed = await rig.apply(kind="VM", name="a", policy="pack", groups=[])
+    assert changed.action == "update" and changed.trouble is None
+    await rig.clock.sleep(6)
+    a, b = (rig.mirror.find(VM, name) for name in "ab")
+    assert (a.spec.policy, a.spec.groups) == ("pack", ()) and b.status.node
+    for name, kind in (("on", "affinity"), ("off", "anti-affinity")):
+        rules = [{"kind": kind, "nodes": ["disk=fast"]}]
+        await rig.apply(kind="PlacementGroup", name=name, spec={"rules": rules})
+    refused = await rig.apply(kind="VM", name="b", groups=["on", "off"])
+    assert refused.trouble and refused.trouble.code == "group.contradictory"
+    for fields in ({"policy": "nonsense"}, {"groups": ["nobody"]}):
+        refused = await rig.apply(kind="VM", name="b", **fields)
+        assert refused.trouble and "no" in refused.trouble.message
+    assert rig.mirror.find(VM, "b").spec == b.spec
+
+
+@in_rig
 async def test_what_never_fits_fails_at_once(rig: Rig) -> None:
     await rig.shared_pool()
     await rig.node("n1", memory=8)
