@@ -154,6 +154,7 @@ def ask_of(keeper: FleetKeeper, vm: VM, *, target: NodeId | None = None, moving:
         iops=iops_of(vm),
         mbit=mbit_of(vm),
         watts=watts_of(vm.spec),
+        batch=(vm.project, vm.spec.groups, *vm.labels.items()) if vm.spec.groups or vm.labels else None,
     )
 
 

@@ -59,6 +59,9 @@ class Ask(Struct, frozen=True, kw_only=True):
     watts: float = 0.0
     rules: tuple[Rule, ...] = ()
     ends_s: float = 0.0  # when it is expected to end; 0: nobody knows
+    batch: Hashable = (
+        None  # equal for VMs that belong together, and so may well end together; None: it is alone
+    )
 
     @property
     def ordinary_bytes(self) -> int:
