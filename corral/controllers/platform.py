@@ -9,6 +9,7 @@ Next door      scheduler/traits.py filters by it afterwards; hypervisor/libvirt/
 Start here     settle()
 """
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -42,7 +43,16 @@ def settle(keeper: FleetKeeper, vm: VM, node: NodeId) -> Platform:
         host_cpu=cpu_name(cpu) if hardware.cpu_model == "host" else "",
         devices=tuple(_named(keeper.mirror, vm, n, device) for n, device in enumerate(devices)),
         cells=cells,
+        near_cell=None if cells or hardware.pinning else _near(inventory, devices),
     )
+
+
+def _near(inventory: Inventory, devices: Sequence[HeldDevice]) -> int | None:
+    """The one NUMA cell that all its devices are in, if the node has memory in several."""
+    at = {device.address: device.numa_cell for device in inventory.devices}
+    cells = {at.get(device.parent or device.id) for device in devices}
+    with_memory = {cell.id for cell in inventory.cells if cell.memory_bytes}
+    return cells.pop() if len(cells) == 1 and cells <= with_memory and len(with_memory) > 1 else None
 
 
 def _cells(keeper: FleetKeeper, vm: VM, node: NodeId) -> tuple[CellPart, ...]:

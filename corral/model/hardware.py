@@ -236,3 +236,6 @@ class Platform(Struct, frozen=True, kw_only=True, omit_defaults=True):
     host_cpu: str = ""  # with CPU model host: name of the node's CPU, as scheduler/traits.py has it
     devices: tuple[HeldDevice, ...] = ()  # of its node, for those that it asks for
     cells: tuple[CellPart, ...] = ()  # of its node, where its CPUs are dedicated
+    near_cell: int | None = (
+        None  # where its memory comes from first, as all its devices are there; None: anywhere
+    )

@@ -113,7 +113,8 @@ def _by_class(inventory: "Inventory") -> Iterator[str]:
 def _pci(device: "PciDevice") -> str:
     name = f" {device.model}" if device.model else ""
     driver = f", driver {device.driver}" if device.driver else ""
-    return f"{device.address} {device.id}{name} in IOMMU group {device.iommu_group}{driver}"
+    group = "without IOMMU" if device.iommu_group is None else f"in IOMMU group {device.iommu_group}"
+    return f"{device.address} {device.id}{name} {group}{driver}"
 
 
 def _cpu(vm: "VM") -> str:

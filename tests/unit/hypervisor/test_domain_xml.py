@@ -190,7 +190,7 @@ CASES = [  # name of the golden file, wish, host, more arguments
                     HostDevice(kind=DeviceKind.MDEV, id="nvidia-558"),
                 )
             ),
-            platform=Platform(devices=HELD),
+            platform=Platform(devices=HELD, near_cell=1),
         ),
         KVM,
         {},

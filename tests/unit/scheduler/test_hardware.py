@@ -216,6 +216,31 @@ def test_a_device_is_free_again_when_its_vm_is_gone() -> None:
     assert out(keeper, a_vm(devices=(USB,))) == []
 
 
+TWO_CELLS = tuple(NumaCell(id=c, cpus=(2 * c, 2 * c + 1), memory_bytes=4 * GiB) for c in (0, 1))
+NEAR = [  # name, NUMA cells of the devices, hardware, where its memory comes from first
+    ("all in one cell", (1, 1), {}, 1),
+    ("in two", (0, 1), {}, None),
+    ("nobody says where", (None, None), {}, None),
+    ("a cell without memory", (2, 2), {}, None),
+    ("what the user says counts more", (1, 1), {"pinning": Pinning(cells="0")}, None),
+]
+
+
+@pytest.mark.parametrize(("cells", "hardware", "near"), [pytest.param(*r[1:], id=r[0]) for r in NEAR])
+def test_memory_comes_from_where_the_devices_are(
+    cells: tuple[int | None, ...], hardware: dict[str, object], near: int | None
+) -> None:
+    devices = tuple(
+        msgspec.structs.replace(NET, address=f"0000:5e:0{n}.0", iommu_group=n, numa_cell=cell)
+        for n, cell in enumerate(cells)
+    )
+    keeper = keeper_of(a_node("n", devices=devices, cells=TWO_CELLS))
+    vm = a_vm(devices=(pci("15b3:1017"),) * 2, **hardware)  # type: ignore[arg-type]
+    settled = settle(keeper, vm, NodeId("n"))
+    assert len(settled.devices) == 2 and settled.near_cell == near
+    assert settle(keeper, a_vm(), NodeId("n")).near_cell is None
+
+
 # ---- what is pinned
 
 
