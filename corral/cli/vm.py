@@ -412,6 +412,24 @@ def set_(
     stop_timeout: Annotated[
         str, typer.Option("--stop-timeout", metavar="TIME", help="How long a shutdown may take.")
     ] = "",
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            "--policy",
+            help="How its node is chosen the next time it is placed or moved; empty: as the default policy says.",
+            autocompletion=names_of("policies"),
+        ),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group",
+            metavar="GROUP",
+            help="The placement groups it belongs to from now on, in the place of those it had. Repeatable.",
+            autocompletion=names_of("groups"),
+        ),
+    ] = None,
+    no_groups: Annotated[bool, typer.Option("--no-groups", help="It belongs to none any more.")] = False,
     how: How = GIVEN,
 ) -> None:
     """Change a VM: its vCPUs and memory also while it runs, as far as it was started with room for that.
@@ -424,6 +442,8 @@ def set_(
         "protected": protected,
         "restart": restart,
         "stop_timeout_s": duration_s(stop_timeout, "stop-timeout"),
+        "policy": policy,
+        "groups": [] if no_groups else group or None,
     }
     fields: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     if not fields and not label:

@@ -10,8 +10,9 @@ import numpy as np
 
 from corral.controllers.rules import policy_of, rules_of
 from corral.model.group import PlacementGroup
-from corral.model.hardware import Hardware
+from corral.model.hardware import DeviceKind, Hardware
 from corral.model.ids import NodeId, VmId
+from corral.model.network import Network, Segment
 from corral.model.node import Node
 from corral.model.policy import SchedulingPolicy
 from corral.model.pool import StoragePool
@@ -41,6 +42,7 @@ class FleetKeeper:
             self.fleet.see_node(node)
         for vm in mirror.list(VM):
             self.fleet.see_vm(vm)
+        self._groups = {vm.id: vm.spec.groups for vm in mirror.list(VM) if vm.spec.groups}
         self.close = mirror.on_change(self._changed)
         warm_aside(self.fleet)
         self._aged_s, self._aged_changes = (
@@ -98,7 +100,16 @@ class FleetKeeper:
                     self.fleet.room += 1  # who was refused because of it may fit now
                 case VM() as vm:
                     self.fleet.forget_vm(VmId(vm.id)) if removed else self.fleet.see_vm(vm)
+                    self._see_groups(vm, removed=removed)
         warm_aside(self.fleet)
+
+    def _see_groups(self, vm: VM, *, removed: bool) -> None:
+        """Who was refused for the sake of a VM's group may fit once it has left that."""
+        now = () if removed else vm.spec.groups
+        before = self._groups.pop(vm.id, now)
+        if now:
+            self._groups[vm.id] = now
+        self.fleet.room += now != before
 
 
 def keeper_of(mirror: Mirror, cpus: Cpus) -> FleetKeeper:
@@ -141,18 +152,29 @@ def ask_of(keeper: FleetKeeper, vm: VM, *, target: NodeId | None = None, moving:
         needs=tuple(needs),
         hugepage_bytes=hardware.hugepage_bytes,
         devices=hardware.devices,
+        links={id: link for d in hardware.devices if (link := link_of(mirror, id := d.network))},
         pinning=hardware.pinning,
         dedicated=hardware.dedicated,
         gpu_milli=MILLI * _gpus(keeper.fleet, hardware),
         iops=iops_of(vm),
         mbit=mbit_of(vm),
         watts=watts_of(vm.spec),
+        batch=(vm.project, vm.spec.groups, *vm.labels.items()) if vm.spec.groups or vm.labels else None,
     )
 
 
 def _gpus(fleet: Fleet, hardware: Hardware) -> int:
-    """Devices that it asks for and that are GPUs on some node."""
-    return sum(device.id in fleet.gpu_ids for device in hardware.devices)
+    """Devices that it asks for and that are GPUs on some node, as a whole."""
+    asked = hardware.devices
+    return sum(d.count for d in asked if d.kind == DeviceKind.GPU or d.id in fleet.gpu_ids)
+
+
+def link_of(mirror: Mirror, network: str) -> str:
+    """The link, bond or bridge of hosts that a network is on; empty: none that Corral has not made."""
+    found = mirror.get(network) if network else None
+    if not isinstance(found, Network):
+        return ""
+    return {Segment.VLAN: found.spec.uplink, Segment.BRIDGE: found.spec.bridge}.get(found.spec.segment, "")
 
 
 def local_volumes(mirror: Mirror, vm: VM) -> list[Volume]:

@@ -13,9 +13,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from corral.controllers.placement import FleetKeeper, ask_of, local_volumes
+from corral.model.hardware import HostDevice
 from corral.model.ids import NodeId
 from corral.model.migration import MigrationTls
 from corral.model.network import Network
@@ -57,7 +59,7 @@ def _of_vm(mirror: Mirror, vm: VM) -> Iterator[Obstacle]:
     for device in vm.spec.hardware.devices:
         yield Obstacle(
             code="migration.device",
-            message=f"it has the {device.kind} device {device.id} of its node",
+            message=f"it has a device of its node: {_named(mirror, device).words}",
             hint="Take the device away first: what a guest holds of a host can't move.",
         )
     if vm.spec.hardware.dedicated:
@@ -68,6 +70,12 @@ def _of_vm(mirror: Mirror, vm: VM) -> Iterator[Obstacle]:
         )
     yield from _of_snapshots(mirror, vm)
     yield from _of_volumes(mirror, vm)
+
+
+def _named(mirror: Mirror, device: HostDevice) -> HostDevice:
+    """With the name of its network."""
+    network = mirror.get(device.network) if device.network else None
+    return msgspec.structs.replace(device, network=network.name) if network else device
 
 
 def _of_snapshots(mirror: Mirror, vm: VM) -> Iterator[Obstacle]:

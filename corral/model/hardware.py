@@ -10,6 +10,7 @@ Start here     Hardware
 """
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
@@ -82,8 +83,20 @@ class Watchdog(StrEnum):
 
 
 class DeviceKind(StrEnum):
-    PCI = "pci"
+    PCI = "pci"  # by its address, or any with this vendor:device
     USB = "usb"
+    GPU = "gpu"  # any of its class, from here on
+    VF = "vf"  # virtual function of a NIC (SR-IOV)
+    NVME = "nvme"
+    MDEV = "mdev"  # slice of a device that is shared (mediated device): a vGPU, with or without MIG
+
+
+BY_CLASS: Final = frozenset({DeviceKind.GPU, DeviceKind.VF, DeviceKind.NVME, DeviceKind.MDEV})
+
+
+SLICES: Final = (
+    "c044a100-"  # how names (UUIDs) of slices begin that are Corral's: a node tells them from others'
+)
 
 
 class DiskLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -131,11 +144,46 @@ class Pinning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     cells: str = ""  # NUMA cells that its memory comes from, strictly; empty: any
 
 
-class HostDevice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A device of the node that is handed to the guest."""
+class HostDevice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A device of its node that a VM asks for: that one, or any of its class."""
 
     kind: DeviceKind
-    id: str  # PCI: 0000:3b:00.0, or any of 10de:2204 (vendor:device); USB: 046d:c52b (vendor:product)
+    id: str = ""  # PCI: 0000:3b:00.0, or any of 10de:2204 (vendor:device); USB: 046d:c52b (vendor:product); mdev: its type
+    model: str = ""  # GPU, NVMe: words of its name (H100), or vendor:device; empty: any
+    network: str = ""  # VF: the network that its NIC is on; empty: any
+    count: int = 1  # so many of them
+
+    @property
+    def words(self) -> str:
+        """For people: GPU of model H100."""
+        match self.kind:
+            case DeviceKind.GPU | DeviceKind.NVME:
+                title = {DeviceKind.GPU: "GPU", DeviceKind.NVME: "NVMe drive"}[self.kind]
+                return f"{title} of model {self.model}" if self.model else title
+            case DeviceKind.VF:
+                return f"virtual function on network {self.network}" if self.network else "virtual function"
+            case DeviceKind.MDEV:
+                return f"slice of type {self.id}"
+        return f"{self.kind.upper()} device {self.id}"
+
+
+class HeldDevice(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A device of its node that a VM has got."""
+
+    kind: DeviceKind  # pci, usb, vf or mdev: how it is handed over
+    id: str  # PCI, VF: its address; USB: vendor:product; mdev: its type
+    parent: str = ""  # mdev: PCI address of the device that it is a slice of
+    uuid: str = ""  # mdev: its name on the node
+    network: str = ""  # VF: the network that was asked for
+    mac: str = ""  # VF: of its own, the same at each start
+    vlan: int = 0  # VF: that its packets are tagged with outside of the guest; 0: none
+
+    @property
+    def key(self) -> str:
+        """What of the node it takes. Slices of one type and device share a key: they are counted."""
+        if self.kind == DeviceKind.MDEV:
+            return f"{self.kind}:{self.parent}:{self.id}"
+        return f"{DeviceKind.PCI if self.kind == DeviceKind.VF else self.kind}:{self.id}"
 
 
 class Hardware(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -186,5 +234,8 @@ class Platform(Struct, frozen=True, kw_only=True, omit_defaults=True):
     machine: str = ""  # with its version; empty: the node's newest
     cpu: GuestCpu | None = None  # None: the node's choice (software emulation: the model that is fastest)
     host_cpu: str = ""  # with CPU model host: name of the node's CPU, as scheduler/traits.py has it
-    devices: tuple[HostDevice, ...] = ()  # of its node, one for each that it asks for
+    devices: tuple[HeldDevice, ...] = ()  # of its node, for those that it asks for
     cells: tuple[CellPart, ...] = ()  # of its node, where its CPUs are dedicated
+    near_cell: int | None = (
+        None  # where its memory comes from first, as all its devices are there; None: anywhere
+    )

@@ -67,7 +67,17 @@ class HostDisk(Struct, frozen=True, kw_only=True):
     model: str = ""
 
 
-class PciDevice(Struct, frozen=True, kw_only=True):
+class MdevType(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Slices of a sort that a device can be cut into."""
+
+    type: str  # nvidia-63
+    name: str = ""  # GRID P40-2Q
+    instances: int = 0  # that there could be of it at the moment, those that are there included
+    made: int = 0  # that are there
+    most: int = 0  # of it on the whole card, its virtual functions together; 0: nobody says
+
+
+class PciDevice(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A PCI function, with what passthrough needs to know."""
 
     address: str  # 0000:3b:00.0
@@ -76,6 +86,25 @@ class PciDevice(Struct, frozen=True, kw_only=True):
     pci_class: str  # 0x030200
     iommu_group: int | None = None
     numa_cell: int | None = None
+    model: str = ""  # as the list of PCI ids calls it: GH100 [H100 PCIe]
+    driver: str = ""  # of the host, that it is bound to; vfio-pci: set aside for guests
+    physical_function: str = ""  # address of the device that it is a virtual function of
+    virtual_functions: int = 0  # that it has been split into
+    links: tuple[
+        str, ...
+    ] = ()  # of a NIC or its virtual function: the host's link, and bonds and bridges upon it
+    busy: str = ""  # what the host does with it, as far as one can see; empty: nothing
+    slices: tuple[MdevType, ...] = ()  # that it can be cut into
+
+    @property
+    def card(self) -> str:
+        """Address of the physical device that it is, or is a part of."""
+        return self.physical_function or self.address
+
+    @property
+    def id(self) -> str:
+        """`10de:2204` of what sysfs says, 0x10de and 0x2204."""
+        return f"{self.vendor.removeprefix('0x')}:{self.device.removeprefix('0x')}"
 
 
 class UsbDevice(Struct, frozen=True, kw_only=True):
@@ -112,7 +141,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
     bridges: tuple[str, ...] = ()
     gpus: tuple[PciDevice, ...] = ()  # by PCI class 0x03
     iommu_groups: dict[str, tuple[str, ...]] = {}  # PCI addresses by group
-    devices: tuple[PciDevice, ...] = ()  # all with an IOMMU group
+    devices: tuple[PciDevice, ...] = ()  # all with an IOMMU group, and those that can be cut into slices
     usb: tuple[UsbDevice, ...] = ()
     offers: Offers = Offers()
     accelerator: Accelerator = Accelerator()

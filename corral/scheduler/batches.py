@@ -7,24 +7,29 @@ Always true    no fewer find a node than one by one in the order in which they c
 Next door      controllers/batching.py asks this for VMs that wait, and commits what comes of it
 Start here     place_all()
 
-Large ones first, as in vector bin packing by decreasing size: small ones find room in what is left, large ones do not.
-Which size counts is not known beforehand, so a few orders are tried, and the one that places most is taken.
+The order of packing.py comes first, where the policy packs: it keeps a fleet dense while VMs come and go. Where it leaves
+one without a node, large ones come first, as in vector bin packing by decreasing size: small ones find room in what is
+left, large ones do not. Which size counts is not known beforehand, so a few orders are tried, and the one that places most
+is taken.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
 
-from corral.model.hardware import CellPart
+from corral.model.hardware import CellPart, HeldDevice
 from corral.model.ids import NodeId
+from corral.model.node import Inventory
+from corral.model.policy import Score
 from corral.scheduler.cellparts import pick_cells, shares_of
 from corral.scheduler.claims import Claim
-from corral.scheduler.devices import key, pick
-from corral.scheduler.dimensions import CPU, MEMORY, Floats
+from corral.scheduler.devices import pick
+from corral.scheduler.dimensions import CPU, DIMENSIONS, MEMORY, Floats
 from corral.scheduler.fleet import Fleet
+from corral.scheduler.packing import order
 from corral.scheduler.placement import Ask, Decision, place
-from corral.scheduler.wishes import need_of
+from corral.scheduler.wishes import need_of, spec_of
 
 Order = Callable[
     [Floats], Floats
@@ -46,10 +51,10 @@ def place_all(fleet: Fleet, asks: Sequence[Ask], *, whole: bool = False) -> tupl
         return ()
     best: tuple[Decision, ...] = ()
     chosen: Sequence[int] = range(len(asks))
-    for order in _orders(fleet, asks):
-        decisions = _try(fleet, asks, order)
+    for sequence in _orders(fleet, asks):
+        decisions = _try(fleet, asks, sequence)
         if not best or _placed(decisions) > _placed(best):
-            best, chosen = decisions, order
+            best, chosen = decisions, sequence
         if _placed(best) == len(asks):
             return best
     best = _try(fleet, asks, chosen, explain=True)
@@ -83,20 +88,43 @@ def _orders(fleet: Fleet, asks: Sequence[Ask]) -> Iterator[Sequence[int]]:
         needs[at, CPU] = ask.cpus  # dedicated ones too
     total = fleet.capacity[: fleet.size][fleet.present].sum(axis=0)
     shares = needs / np.where(np.isfinite(total) & (total > 0), total, np.inf)
+    if spec_of(asks[0].policy).score in (Score.BALANCE, Score.PACK):
+        yield _packed(fleet, asks)
     for size in ORDERS:
         yield np.argsort(-size(shares), kind="stable").tolist()
     yield range(len(asks))
 
 
+def _packed(fleet: Fleet, asks: Sequence[Ask]) -> Sequence[int]:
+    """As replay.py does it with VMs of one instant."""
+    capacity = fleet.capacity[: fleet.size][fleet.present]
+    cpus, memory = np.array([ask.cpus for ask in asks]), np.array([ask.memory_bytes for ask in asks])
+    numbers: dict[Hashable, int] = {}
+    alone = (len(asks) + number for number in range(len(asks)))  # above those of batches
+    batch = [
+        next(alone) if ask.batch is None else numbers.setdefault(ask.batch, len(numbers)) for ask in asks
+    ]
+    typical = np.median(capacity, axis=0) if len(capacity) else np.ones(DIMENSIONS)
+    found = order(
+        cpus.astype(float),
+        memory.astype(float),
+        np.array(batch, dtype=np.int64),
+        max(float(typical[CPU]), 1.0),
+        max(float(typical[MEMORY]), 1.0),
+    )
+    indices: list[int] = found.tolist()
+    return indices
+
+
 def _try(
-    fleet: Fleet, asks: Sequence[Ask], order: Sequence[int], *, explain: bool = False
+    fleet: Fleet, asks: Sequence[Ask], sequence: Sequence[int], *, explain: bool = False
 ) -> tuple[Decision, ...]:
     """Each on what those before it left; then everything is taken back."""
     decisions: dict[int, Decision] = {}
     room = fleet.room
     before = {ask.vm: fleet.claims.get(ask.vm, ()) for ask in asks}
     try:
-        for at in order:
+        for at in sequence:
             decisions[at] = place(fleet, asks[at], explain=explain and at == 0)
             if node := decisions[at].node:
                 fleet.claim(asks[at].vm, (*before[asks[at].vm], claim_for(fleet, asks[at], node)))
@@ -118,15 +146,16 @@ def claim_for(fleet: Fleet, ask: Ask, node: NodeId) -> Claim:
             memory_bytes=ask.memory_bytes,
             hugepage_bytes=ask.hugepage_bytes,
             devices=ask.devices,
+            links=ask.links,
             exactly=ask.cells,
         )
-    devices, _ = pick(fleet.inventories[node], fleet.held(node), ask.devices) if ask.devices else ((), "")
+    devices = devices_for(fleet, ask, node, frozenset(part.cell for part in parts))
     return Claim(
         node,
         0 if ask.dedicated else ask.cpus,
         ask.memory_bytes,
         ask.hugepage_bytes,
-        tuple(map(key, devices)),
+        tuple(device.key for device in devices),
         iops=ask.iops,
         mbit=ask.mbit,
         watts=ask.watts,
@@ -134,3 +163,12 @@ def claim_for(fleet: Fleet, ask: Ask, node: NodeId) -> Claim:
         cells=shares_of(parts),
         ends_s=ask.ends_s,
     )
+
+
+def devices_for(fleet: Fleet, ask: Ask, node: NodeId, near: frozenset[int]) -> tuple[HeldDevice, ...]:
+    """The devices that the VM gets there. near: NUMA cells of its CPUs"""
+    if not ask.devices:
+        return ()
+    inventory = fleet.inventories.get(node, Inventory())
+    units = fleet.units.get(node, ())
+    return pick(inventory, fleet.held(node), ask.devices, near, links=ask.links, units=units)[0]

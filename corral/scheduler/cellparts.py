@@ -9,15 +9,14 @@ Next door      judging.py says on which nodes there are enough; controllers/plat
 Start here     pick_cells()
 """
 
-from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping, Sequence
 
-from corral.model.hardware import CellPart, DeviceKind, HostDevice
+from corral.model.hardware import CellPart, HostDevice
 from corral.model.ids import NodeId
 from corral.model.node import Inventory, NumaCell
 from corral.model.units import members
 from corral.scheduler.claims import CellShare
-from corral.scheduler.devices import key, pci_id
+from corral.scheduler.devices import NO_LINKS, free_by_cell
 from corral.scheduler.dimensions import CELL_CPU, CELL_MEMORY, CELL_PAGES
 from corral.scheduler.fleet import Fleet
 from corral.scheduler.wishes import CELLS_MAX
@@ -31,6 +30,7 @@ def pick_cells(
     memory_bytes: int,
     hugepage_bytes: int = 0,
     devices: Sequence[HostDevice] = (),
+    links: Mapping[str, str] = NO_LINKS,
     exactly: int = 0,
 ) -> tuple[CellPart, ...]:
     """The VM's parts of NUMA cells; (): there are not enough. exactly: so many cells; 0: as few as can be."""
@@ -38,28 +38,17 @@ def pick_cells(
     rows = (columns.cells_capacity[row] - columns.cells_claimed[row]).tolist()
     memory = CELL_PAGES.get(hugepage_bytes, CELL_MEMORY)
     free = [(int(cell[CELL_CPU]), cell[memory]) for cell in rows]
-    near: frozenset[int] = frozenset()
+    near: dict[int, int] = {}
     if devices:
-        near = _cells_of(fleet.inventories.get(node, Inventory()), fleet.held(node), devices)
+        inventory, units = fleet.inventories.get(node, Inventory()), fleet.units.get(node, ())
+        near = free_by_cell(inventory, units, fleet.held(node), devices, links)
     for count in range(exactly or 1, min(exactly or CELLS_MAX, exactly or cpus, len(free)) + 1):
         part = -(-cpus // count), -(-memory_bytes // count)
         fitting = [c for c, (cpu, byte) in enumerate(free) if cpu >= part[0] and byte >= part[1]]
         if len(fitting) >= count:
-            chosen = sorted(fitting, key=lambda c: (c not in near, free[c][0], c))[:count]
+            chosen = sorted(fitting, key=lambda c: (-near.get(c, 0), free[c][0], c))[:count]
             return _parts(fleet, node, sorted(chosen), cpus, memory_bytes, hugepage_bytes)
     return ()
-
-
-def _cells_of(inventory: Inventory, held: AbstractSet[str], asked: Iterable[HostDevice]) -> frozenset[int]:
-    """Cells in which devices are free that it asks for."""
-    ids = {device.id for device in asked}
-    return frozenset(
-        device.numa_cell
-        for device in inventory.devices
-        if device.numa_cell is not None
-        and ids & {device.address, pci_id(device)}
-        and key(HostDevice(kind=DeviceKind.PCI, id=device.address)) not in held
-    )
 
 
 def _parts(

@@ -15,7 +15,6 @@ from msgspec import Struct
 from corral.model.ids import NodeId
 from corral.model.units import GiB, members
 from corral.model.vm import VM, VMSpec
-from corral.scheduler.devices import key
 
 WATTS_PER_VCPU: Final = 4.0  # a busy thread of a server CPU of these years, fans and losses included
 WATTS_PER_GIB: Final = 0.4  # a DDR4 or DDR5 module at work
@@ -36,7 +35,7 @@ class Claim(Struct, frozen=True):
     cpus: int  # vCPUs that share CPUs; 0: all are dedicated
     memory_bytes: int
     hugepage_bytes: int = 0  # size of the pages that its memory consists of; 0: ordinary ones
-    devices: tuple[str, ...] = ()  # of the node, as devices.key() writes them
+    devices: tuple[str, ...] = ()  # of the node, by HeldDevice.key; slices of one sort several times
     iops: int = 0
     mbit: int = 0
     watts: float = 0.0
@@ -54,7 +53,7 @@ def claims_of(vm: VM) -> tuple[Claim, ...]:
         0 if dedicated else spec.cpus,
         spec.memory_bytes,
         spec.hardware.hugepage_bytes,
-        tuple(map(key, platform.devices)),
+        tuple(device.key for device in platform.devices),
         iops=iops_of(vm),
         mbit=mbit_of(vm),
         watts=watts_of(spec),

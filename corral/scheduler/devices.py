@@ -1,85 +1,193 @@
 """Devices: which of a node's devices a VM gets, one by one.
 
-In this room   pick(): the devices for a VM on one node, or why not; set_of_cpus for pinning
-Comes in       the node's Inventory, what others hold there, what the VM asks for
-Goes out       HostDevice with addresses, in the order asked for
+In this room   pick(): the devices for a VM on one node, or why not; can_pin() for pinning
+Comes in       the node's Inventory and units, what others hold there, what the VM asks for
+Goes out       HeldDevices, those named by address first
 Always true    no device is given twice. A PCI device is given only with its whole IOMMU group, because devices of
                one group reach each other's memory: bridges aside, all of the group goes to this VM or to nobody.
-Next door      placement.py asks for each node; fleet.py counts what is held
+               A device and what was cut from it (virtual functions, slices) never go to guests both.
+Next door      units.py says what can be asked for by class; special.py asks for each node; fleet.py counts what is held
 Start here     pick()
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from corral.model.hardware import DeviceKind, HostDevice, Pinning
+import msgspec
+
+from corral.model.hardware import BY_CLASS, DeviceKind, HeldDevice, HostDevice, Pinning
 from corral.model.node import Inventory, PciDevice
 from corral.model.units import members
+from corral.scheduler.dimensions import MILLI
+from corral.scheduler.stock import Cards, free_of
+from corral.scheduler.units import BRIDGES, Unit, fits, units_of
 
-BRIDGES = "0x06"  # PCI class of bridges, which belong to the path and not to the guest
+NO_LINKS: Mapping[str, str] = {}
 
 
 def pick(
     inventory: Inventory,
-    held: AbstractSet[str],
+    held: Mapping[str, int],
     asked: Sequence[HostDevice],
     near: AbstractSet[int] = frozenset(),
-) -> tuple[tuple[HostDevice, ...], str]:
+    *,
+    links: Mapping[str, str] = NO_LINKS,
+    units: Sequence[Unit] | None = None,
+) -> tuple[tuple[HeldDevice, ...], str]:
     """The devices, or () and the reason why not.
 
-    held   what VMs there have already, as key() writes it
-    near   NUMA cells of the VM: devices of these come first
+    held   VMs that have each already, by HeldDevice.key
+    near   NUMA cells of the VM: devices of these come first; none: all from one cell, if that can be
+    links  what each network that is asked for is on, see units.fits()
+    units  of the inventory, where they are known already
     """
-    taken: list[HostDevice] = []
-    for device in sorted(asked, key=lambda d: len(d.id), reverse=True):  # addresses before kinds
-        names = frozenset(map(key, taken))
-        if device.kind == DeviceKind.PCI:
-            found, why = _pci(inventory, held | names, device, near)
+    units = units_of(inventory) if units is None else units
+    taken: list[HeldDevice] = []
+    now, home = dict(held), near or _home(free_by_cell(inventory, units, held, asked, links))
+    for device in _one_by_one(asked):
+        if device.kind in BY_CLASS:
+            found, why = _of_class(units, now, device, home, links)
+        elif device.kind == DeviceKind.PCI:
+            found, why = _pci(inventory, units, now, device, near)
         else:
-            found, why = _usb(inventory, held | names, device)
-        if found is None:
+            found, why = _usb(inventory, now, device)
+        if not found:
             return (), why
-        taken.append(found)
-    if why := _group_trouble(inventory, frozenset(d.id for d in taken if d.kind == DeviceKind.PCI)):
+        taken += found
+        for each in found:
+            now[each.key] = now.get(each.key, 0) + 1
+    addresses = frozenset(d.id for d in taken if d.kind in (DeviceKind.PCI, DeviceKind.VF))
+    if why := _group_trouble(inventory, addresses):
         return (), why
     return tuple(taken), ""
 
 
-def key(device: HostDevice) -> str:
-    return f"{device.kind}:{device.id}"
+def _one_by_one(asked: Sequence[HostDevice]) -> list[HostDevice]:
+    """Addresses before kinds, a certain model before any."""
+
+    def order(device: HostDevice) -> tuple[bool, int, int]:
+        particular = len(device.model.split()) + bool(device.network)
+        return device.kind in BY_CLASS, -len(device.id), -particular
+
+    return [device for device in sorted(asked, key=order) for _ in range(device.count)]
 
 
-def gpus_of(inventory: Inventory) -> dict[str, int | None]:
-    """Its GPUs that a guest can have: NUMA cell, where told, by key()."""
-    can = {device.address for device in inventory.devices}
-    return {f"{DeviceKind.PCI}:{gpu.address}": gpu.numa_cell for gpu in inventory.gpus if gpu.address in can}
+def gpus_of(inventory: Inventory, units: Sequence[Unit]) -> dict[str, tuple[int | None, int]]:
+    """What of its GPUs a guest can have: NUMA cell, where told, and thousandths of a GPU, by HeldDevice.key."""
+    can = {device.address for device in inventory.devices if device.iommu_group is not None}
+    whole = {gpu.address: gpu for gpu in inventory.gpus if not gpu.physical_function}
+    found: dict[str, tuple[int | None, int]] = {
+        f"{DeviceKind.PCI}:{address}": (gpu.numa_cell, MILLI)
+        for address, gpu in whole.items()
+        if address in can
+    }
+    slices = [unit for unit in units if unit.of.kind == DeviceKind.MDEV and unit.card in whole]
+    of_card = Counter[tuple[str, str]]()
+    for unit in slices:
+        of_card[unit.card, unit.of.id] += unit.slices
+    for unit in slices:
+        could_be = unit.most or of_card[unit.card, unit.of.id] or 1
+        found[unit.parts[0].key] = unit.cell, MILLI // could_be
+    return found
+
+
+def _of_class(
+    units: Sequence[Unit],
+    held: Mapping[str, int],
+    asked: HostDevice,
+    near: AbstractSet[int],
+    links: Mapping[str, str],
+) -> tuple[tuple[HeldDevice, ...], str]:
+    free = free_of(units, held)
+    can = [n for n, unit in enumerate(units) if free[n] and fits(unit.of, asked, links)]
+    if not can:
+        return (), too_few(asked)
+    cards = Cards(units, held).parts
+    best = min(can, key=lambda n: (units[n].cell not in near, units[n].card not in cards, n))
+    parts = units[best].parts  # slices and virtual functions come from cards that are in use already
+    if asked.network:
+        return tuple(msgspec.structs.replace(part, network=asked.network) for part in parts), ""
+    return parts, ""
+
+
+def free_by_cell(
+    inventory: Inventory,
+    units: Sequence[Unit],
+    held: Mapping[str, int],
+    asked: Sequence[HostDevice],
+    links: Mapping[str, str] = NO_LINKS,
+) -> dict[int, int]:
+    """How many of the devices that are asked for each NUMA cell could give."""
+    free, found = free_of(units, held), Counter[int]()
+    for device in asked:
+        by_cell = Counter[int]()
+        for unit, left in zip(units, free, strict=True):
+            if left and unit.cell is not None and fits(unit.of, device, links):
+                by_cell[unit.cell] += left
+        for pci in inventory.devices if device.kind == DeviceKind.PCI else ():
+            if pci.numa_cell is not None and device.id in (pci.address, pci.id):
+                by_cell[pci.numa_cell] += f"{DeviceKind.PCI}:{pci.address}" not in held
+        found.update({cell: min(left, device.count) for cell, left in by_cell.items()})
+    return dict(found)
+
+
+def _home(found: Mapping[int, int]) -> frozenset[int]:
+    """The cell that has most."""
+    return frozenset([min(found, key=lambda cell: (-found[cell], cell))]) if found else frozenset()
 
 
 def _pci(
-    inventory: Inventory, held: AbstractSet[str], asked: HostDevice, near: AbstractSet[int]
-) -> tuple[HostDevice | None, str]:
-    fitting = [d for d in inventory.devices if asked.id in (d.address, pci_id(d))]
+    inventory: Inventory,
+    units: Sequence[Unit],
+    held: Mapping[str, int],
+    asked: HostDevice,
+    near: AbstractSet[int],
+) -> tuple[tuple[HeldDevice, ...], str]:
+    fitting = [d for d in inventory.devices if d.iommu_group is not None and asked.id in (d.address, d.id)]
     if not fitting:
-        return None, f"no PCI device {asked.id} with an IOMMU group there"
-    free = [d for d in fitting if f"{DeviceKind.PCI}:{d.address}" not in held]
+        return (), f"no PCI device {asked.id} with an IOMMU group there"
+    free = [d for d in fitting if not _in_use(d, inventory, units, held)]
     if not free:
-        return None, f"PCI device {asked.id} is in use there"
+        return (), f"PCI device {asked.id} is in use there"
     nearest = min(free, key=lambda d: d.numa_cell not in near)  # the first of them, where none is near
-    return HostDevice(kind=DeviceKind.PCI, id=nearest.address), ""
+    return (HeldDevice(kind=DeviceKind.PCI, id=nearest.address),), ""
 
 
-def _usb(inventory: Inventory, held: AbstractSet[str], asked: HostDevice) -> tuple[HostDevice | None, str]:
+def _in_use(device: PciDevice, inventory: Inventory, units: Sequence[Unit], held: Mapping[str, int]) -> bool:
+    """Whether a VM has it, or what it was cut from, or what was cut from it."""
+    cut = (d.address for d in inventory.devices if d.physical_function == device.address)
+    keys = (f"{DeviceKind.PCI}:{address}" for address in (device.address, device.card, *cut))
+    if any(held.get(key, 0) > 0 for key in keys):
+        return True
+    slices = (u.parts[0] for u in units if u.of.kind == DeviceKind.MDEV)
+    return any(
+        held.get(part.key, 0) > 0 and device.address in (part.parent, _card(inventory, part.parent))
+        for part in slices
+    )
+
+
+def _card(inventory: Inventory, address: str) -> str:
+    return next((d.card for d in inventory.devices if d.address == address), address)
+
+
+def _usb(
+    inventory: Inventory, held: Mapping[str, int], asked: HostDevice
+) -> tuple[tuple[HeldDevice, ...], str]:
     count = sum(device.id == asked.id for device in inventory.usb)
     if count != 1:
-        return None, f"{count or 'no'} USB device{'s' * (count > 1)} {asked.id} there"
-    if key(asked) in held:
-        return None, f"USB device {asked.id} is in use there"
-    return asked, ""
+        return (), f"{count or 'no'} USB device{'s' * (count > 1)} {asked.id} there"
+    device = HeldDevice(kind=asked.kind, id=asked.id)
+    if held.get(device.key, 0) > 0:
+        return (), f"USB device {asked.id} is in use there"
+    return (device,), ""
 
 
 def _group_trouble(inventory: Inventory, addresses: frozenset[str]) -> str:
     """Who else is in the groups of these devices; empty: nobody."""
-    groups = {d.iommu_group for d in inventory.devices if d.address in addresses}
+    groups = {
+        d.iommu_group for d in inventory.devices if d.address in addresses and d.iommu_group is not None
+    }
     others = [
         d.address
         for d in inventory.devices
@@ -88,9 +196,24 @@ def _group_trouble(inventory: Inventory, addresses: frozenset[str]) -> str:
     return f"IOMMU group shared with {'+'.join(others)} there" if others else ""
 
 
-def pci_id(device: PciDevice) -> str:
-    """`10de:2204` of what sysfs says, 0x10de and 0x2204."""
-    return f"{device.vendor.removeprefix('0x')}:{device.device.removeprefix('0x')}"
+def none_there(asked: HostDevice) -> str:
+    return (
+        f"it has no {asked.words}" if asked.count == 1 else f"it has fewer than {asked.count}: {asked.words}"
+    )
+
+
+def none_given(asked: HostDevice) -> str:
+    return f"the host uses it, or it shares its IOMMU group: {asked.words}"
+
+
+def too_few(asked: HostDevice) -> str:
+    return f"no free {asked.words}" if asked.count == 1 else f"fewer than {asked.count} free: {asked.words}"
+
+
+def needs_a_look(asked: Sequence[HostDevice]) -> bool:
+    """Whether free counts by class leave open if a node has it all: what is asked for may be the same devices."""
+    kinds = [device.kind for device in asked]
+    return len(set(kinds)) < len(kinds) or not BY_CLASS.issuperset(kinds)
 
 
 def can_pin(inventory: Inventory, pinning: Pinning) -> bool:

@@ -8,13 +8,14 @@ Next door      columns.py has the arrays; placement.py decides on them
 Start here     Fleet.see_node(), Fleet.see_vm()
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from corral.model.hardware import GuestCpu
+from corral.model.hardware import DeviceKind, GuestCpu
 from corral.model.ids import NodeId, VmId
 from corral.model.node import Inventory, Node
 from corral.model.units import members
@@ -35,7 +36,7 @@ from corral.scheduler.columns import (
     WATTS_PER_CPU,
     Columns,
 )
-from corral.scheduler.devices import gpus_of, pci_id
+from corral.scheduler.devices import gpus_of
 from corral.scheduler.dimensions import CELL_CPU as CELL_CPU
 from corral.scheduler.dimensions import (
     CELL_DIMENSIONS,
@@ -54,10 +55,17 @@ from corral.scheduler.dimensions import (
 )
 from corral.scheduler.dimensions import CPU as CPU
 from corral.scheduler.dimensions import MEMORY as MEMORY
+from corral.scheduler.stock import Stock
 from corral.scheduler.traits import Traits, cpu_name, traits_of
+from corral.scheduler.units import Unit, units_of
 
 if TYPE_CHECKING:
     from corral.scheduler.flavours import Flavours
+
+
+def is_whole(device: str) -> bool:
+    """Whether a GPU by this key (see devices.gpus_of()) is one, and no slice."""
+    return device.startswith(f"{DeviceKind.PCI}:")
 
 
 class Kinds:
@@ -94,7 +102,10 @@ class Fleet:
         self.devices_held: dict[NodeId, dict[str, int]] = {}  # VMs by device
         self.cpus_held: dict[NodeId, dict[int, int]] = {}  # VMs by CPU that is dedicated to one
         self.dedicated: dict[NodeId, frozenset[int]] = {}  # CPUs of the node that are given to one vCPU alone
-        self.gpus: dict[NodeId, dict[str, int | None]] = {}  # NUMA cell by device, as devices.key() writes it
+        self.units: dict[NodeId, tuple[Unit, ...]] = {}  # of its devices
+        self.stock = Stock()  # the same as columns
+        self.gpu_kinds: Counter[tuple[float, float, int]] = Counter()  # VMs by vCPUs, bytes and whole GPUs
+        self.gpus: dict[NodeId, dict[str, tuple[int | None, int]]] = {}  # see devices.gpus_of()
         self.gpu_ids: set[str] = set()  # addresses and vendor:device ids that are, or were, a GPU's somewhere
         self.cpus: dict[str, GuestCpu] = {}  # that nodes have, or had, by name
         self.flavours: Flavours | None = None  # what is remembered of decisions, see flavours.py
@@ -164,7 +175,7 @@ class Fleet:
         capacity[MEMORY] = max(0, usable) * spec.memory_overcommit
         for size, dimension in PAGES.items():
             capacity[dimension] = in_pages[size]
-        capacity[GPU] = MILLI * len(self.gpus.get(NodeId(node.id), ()))
+        capacity[GPU] = MILLI * sum(map(is_whole, self.gpus.get(NodeId(node.id), {})))
         for dimension, limit, ratio in (
             (IO, spec.iops, spec.io_overcommit),
             (NETWORK, spec.network_mbit, spec.network_overcommit),
@@ -181,9 +192,11 @@ class Fleet:
         if self.inventories.get(id) == inventory and self.dedicated.get(id) == dedicated:
             return  # most changes of a node are about its pools
         self._count_gpus(row, id, -1)
-        self.inventories[id], self.gpus[id] = inventory, gpus_of(inventory)
+        self.inventories[id], self.units[id] = inventory, units_of(inventory)
+        self.gpus[id] = gpus_of(inventory, self.units[id])
         self._count_gpus(row, id, 1)
-        self.gpu_ids |= {name for gpu in inventory.gpus for name in (gpu.address, pci_id(gpu))}
+        self._count_units(row, id)
+        self.gpu_ids |= {name for gpu in inventory.gpus for name in (gpu.address, gpu.id)}
         self.columns.marks[row, KIND] = self.hardware.number(traits_of(inventory))
         if cpu := inventory.offers.cpu:
             self.cpus[cpu_name(cpu)] = cpu
@@ -198,24 +211,39 @@ class Fleet:
             cells[cell.id, CELL_MEMORY] = max(0, cell.memory_bytes - in_pages)
             for size, dimension in CELL_PAGES.items():
                 cells[cell.id, dimension] = size * cell.hugepages.get(str(size), 0)
-        for at in self.gpus[id].values():
-            if at is not None:
+        for device, (at, _) in self.gpus[id].items():
+            if at is not None and is_whole(device):
                 self.columns.have_cells(at + 1)
                 self.columns.cells_capacity[row, at, CELL_GPU] += MILLI
+
+    def _count_units(self, row: int, node: NodeId) -> None:
+        self.stock.set_row(row, self.units.get(node, ()), self.devices_held.get(node, {}))
 
     def _count_gpus(self, row: int, node: NodeId, sign: int) -> None:
         """Which devices are GPUs is a matter of the inventory, which changes while VMs hold them."""
         for device, vms in self.devices_held.get(node, {}).items():
             self._hold_gpu(row, node, device, sign * vms)
+        for claim in self.vms.get(node, {}).values():
+            self._count_kind(claim, sign)
+
+    def _count_kind(self, claim: Claim, sign: int) -> None:
+        gpus = self.gpus.get(claim.node, {})
+        whole = sum(device in gpus and is_whole(device) for device in claim.devices)
+        if whole:
+            cpus = claim.cpus + sum(len(share.cpus) for share in claim.cells)
+            kind = float(cpus), float(claim.memory_bytes), whole
+            self.gpu_kinds[kind] += sign
+            if not self.gpu_kinds[kind]:
+                del self.gpu_kinds[kind]
 
     def _hold_gpu(self, row: int, node: NodeId, device: str, vms: int) -> None:
         gpus = self.gpus.get(node, {})
         if device in gpus:
-            self.columns.claimed[row, GPU] += MILLI * vms
-            cell = gpus[device]
+            cell, milli = gpus[device]
+            self.columns.claimed[row, GPU] += milli * vms
             if cell is not None:
                 self.columns.have_cells(cell + 1)
-                self.columns.cells_claimed[row, cell, CELL_GPU] += MILLI * vms
+                self.columns.cells_claimed[row, cell, CELL_GPU] += milli * vms
 
     def having(self, traits: frozenset[str]) -> Bools:
         """Whether each node has any of these. (nodes,)"""
@@ -230,9 +258,9 @@ class Fleet:
         kinds = np.bincount(self.columns.marks[: self.size, KIND][self.present])
         return [self.hardware.sets[kind] for kind in np.flatnonzero(kinds).tolist()]
 
-    def held(self, node: NodeId) -> frozenset[str]:
-        """Devices of the node that VMs have."""
-        return frozenset(device for device, vms in self.devices_held.get(node, {}).items() if vms > 0)
+    def held(self, node: NodeId) -> dict[str, int]:
+        """Devices of the node that VMs have, and how many have each."""
+        return {device: vms for device, vms in self.devices_held.get(node, {}).items() if vms > 0}
 
     def dedicated_free(self, node: NodeId) -> frozenset[int]:
         """CPUs that can be given to one vCPU alone, and are not yet."""
@@ -292,6 +320,9 @@ class Fleet:
             held = self.devices_held.setdefault(claim.node, {})
             held[device] = held.get(device, 0) + sign
             self._hold_gpu(row, claim.node, device, sign)
+        if claim.devices:
+            self._count_units(row, claim.node)
+            self._count_kind(claim, sign)
         if claim.cells:
             self._add_cells(row, claim, sign)
         columns.touch(row)
@@ -301,7 +332,7 @@ class Fleet:
         taken = np.zeros(DIMENSIONS)
         taken[CPU], taken[PAGES.get(claim.hugepage_bytes, MEMORY)] = claim.cpus, claim.memory_bytes
         gpus = self.gpus.get(claim.node, {})
-        taken[GPU] = claim.gpu_milli + MILLI * sum(device in gpus for device in claim.devices)
+        taken[GPU] = claim.gpu_milli + sum(gpus[device][1] for device in claim.devices if device in gpus)
         taken[IO], taken[NETWORK], taken[POWER] = claim.iops, claim.mbit, claim.watts
         return taken
 

@@ -27,9 +27,8 @@ from numpy.typing import NDArray
 
 from corral.scheduler.dimensions import MILLI, Floats
 from corral.scheduler.fragments import GPUS_MAX, choose, fragments_of, hold
+from corral.scheduler.useless import STARVED, SURPLUS
 
-STARVED: Final = 0.1  # weights beside fragments
-SURPLUS: Final = 0.01
 LEFTOVER: Final = 1.0
 OFTEN: Final = 0.005  # share of tasks on one GPU that a kind needs to count as one that comes often
 

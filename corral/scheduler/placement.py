@@ -49,6 +49,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     sites: tuple[Need, ...] = ()  # labels that its node has to have
     hugepage_bytes: int = 0  # its memory consists of pages of this size; 0: ordinary ones
     devices: tuple[HostDevice, ...] = ()
+    links: Mapping[str, str] = {}  # by network of `devices`: the host's link, bond or bridge that it is on
     pinning: Pinning | None = None
     dedicated: bool = False  # each vCPU has a CPU for itself
     cells: int = 0  # NUMA cells that it is split over, where its CPUs are dedicated; 0: as few as can be
@@ -58,6 +59,9 @@ class Ask(Struct, frozen=True, kw_only=True):
     watts: float = 0.0
     rules: tuple[Rule, ...] = ()
     ends_s: float = 0.0  # when it is expected to end; 0: nobody knows
+    batch: Hashable = (
+        None  # equal for VMs that belong together, and so may well end together; None: it is alone
+    )
 
     @property
     def ordinary_bytes(self) -> int:

@@ -8,6 +8,7 @@ Next door      placement.py asks this when nothing fits
 Start here     refusal()
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,9 +16,11 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from corral.model.hardware import BY_CLASS, DeviceKind
 from corral.model.ids import NodeId
 from corral.model.units import MiB, format_size
 from corral.scheduler.columns import CLOSED, OPEN, SITE, STATE
+from corral.scheduler.devices import pick, too_few
 from corral.scheduler.dimensions import CPU, DIMENSIONS, IN_WORDS, MEMORY, PAGES, Bools, Floats, in_words
 from corral.scheduler.fleet import Fleet
 from corral.scheduler.judging import judge
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from corral.scheduler.placement import Ask
 
 CHANGES_MAX: Final = 4
+HOLDERS_MAX: Final = 50  # nodes that are looked at for VMs with the devices that are asked for
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -82,11 +86,26 @@ def _never(fleet: Fleet, ask: "Ask") -> str:
             return f"it asks for {words(float(need[dimension]))}; the largest node has {words(most)}"
     if not (capacity >= need).all(axis=1).any():
         return f"no node has {in_words(need)} together"
+    if why := _no_such_devices(fleet, ask):
+        return why
     masks = dict(restrictions(fleet, ask))
     masks |= {n.reason: _with(fleet, n.any_of) for n in ask.sites}
     masks = {reason: mask & present for reason, mask in masks.items()}
     if (both := contradiction(masks)) and len(both) > 1:
         return "these can't hold together: " + "; ".join(both)
+    return ""
+
+
+def _no_such_devices(fleet: Fleet, ask: "Ask") -> str:
+    """The first of the devices that no node has to give, whoever holds them. How many slices there could be changes."""
+    stock = fleet.stock
+    for device in ask.devices:
+        if device.kind not in BY_CLASS:
+            continue
+        there = stock.by_place(stock.there, stock.fitting(device, ask.links), fleet.size).sum(axis=1)
+        most = int(np.where(fleet.present, there, 0).max(initial=0))
+        if most < (1 if device.kind == DeviceKind.MDEV else device.count):
+            return f"it asks for {device.count} x {device.words}; no node has more than {most} to give"
     return ""
 
 
@@ -137,7 +156,7 @@ def _lacking(fleet: Fleet, ask: "Ask") -> Floats:
 def _changes(fleet: Fleet, ask: "Ask", wish: Wish, codes: Codes, reasons: Reasons) -> Iterator[str]:
     """Smallest first: another size by a little, one VM less, a node reopened, a rule or requirement less."""
     smaller = _smaller(fleet, ask, codes)
-    gone = _without_one(fleet, ask, codes)
+    gone = _without_one(fleet, ask, codes) or _without_holder(fleet, ask, codes, reasons)
     if smaller and smaller[0] <= 0.25:
         yield smaller[1]
     if gone:
@@ -211,6 +230,24 @@ def _without_one(fleet: Fleet, ask: "Ask", codes: Codes) -> str:
             if (fleet.amounts(claim) >= missing[row]).all():
                 best = (share, str(vm), str(claim.node))
     return f"if VM {best[1]} were gone from {best[2]}" if best[1] else ""
+
+
+def _without_holder(fleet: Fleet, ask: "Ask", codes: Codes, reasons: Reasons) -> str:
+    """The VM with the fewest devices that, were it gone from its node, would leave those that are asked for."""
+    words = {too_few(device) for device in ask.devices}
+    lacking = [code for code, reason in reasons.coded() if reason in words]
+    found: list[tuple[int, str, str]] = []
+    for row in np.flatnonzero(np.isin(codes, lacking))[:HOLDERS_MAX].tolist():
+        node = fleet.ids[row]
+        for vm, claim in fleet.vms.get(node, {}).items():
+            left = Counter(fleet.held(node))
+            left.subtract(claim.devices)
+            if not claim.devices or vm == ask.vm:
+                continue
+            inventory, units = fleet.inventories[node], fleet.units[node]
+            if pick(inventory, left, ask.devices, links=ask.links, units=units)[0]:
+                found.append((len(claim.devices), str(vm), str(node)))
+    return "if VM {1} were gone from {2}".format(*min(found)) if found else ""
 
 
 def _reopened(fleet: Fleet, wish: Wish, codes: Codes) -> str:

@@ -188,9 +188,7 @@ def _vm(mirror: Mirror, node: NodeId, vm: VM) -> VmAssignment | None:
         running=vm.spec.running,
         cpus=vm.spec.cpus,
         memory_bytes=vm.spec.memory_bytes,
-        hardware=msgspec.structs.replace(
-            vm.spec.hardware, devices=vm.status.platform.devices, pinning=pinning_on(mirror, vm, node)
-        ),
+        hardware=msgspec.structs.replace(vm.spec.hardware, pinning=pinning_on(mirror, vm, node)),
         platform=vm.status.platform,
         disks=tuple(_disks(mirror, vm)),
         nics=tuple(_nics(mirror, vm)),

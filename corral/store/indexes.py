@@ -62,12 +62,16 @@ def present(*values: str | None) -> tuple[str, ...]:
     return tuple(value for value in values if value)
 
 
+def _networks_of_devices(vm: VM) -> list[str]:
+    return [device.network for device in vm.spec.hardware.devices if device.network]
+
+
 declare(
     VM,
     node=lambda vm: (*vm.claimed_on, *vm.status.traces),  # where anything of it may be
     claimed=lambda vm: vm.claimed_on,  # where it holds capacity
     volume=lambda vm: (*vm.spec.volumes, *vm.spec.leaving_volumes),
-    network=lambda vm: [nic.network for nic in vm.spec.nics],
+    network=lambda vm: [*(nic.network for nic in vm.spec.nics), *_networks_of_devices(vm)],
     policy=lambda vm: present(vm.spec.policy),
     group=lambda vm: vm.spec.groups,
     drifted=lambda vm: ("yes",) if vm.report and vm.report.drift else (),

@@ -28,7 +28,16 @@ from corral.hypervisor.interface import (
 from corral.hypervisor.libvirt.editing import bus_of
 from corral.hypervisor.libvirt.identity import adopted_id
 from corral.model.console import ConsoleKind
-from corral.model.hardware import DiskLimits, DiskTuning, Graphics, Hardware, NicLimits
+from corral.model.hardware import (
+    DeviceKind,
+    DiskLimits,
+    DiskTuning,
+    Graphics,
+    Hardware,
+    HeldDevice,
+    NicLimits,
+    Platform,
+)
 from corral.model.ids import VmId
 from corral.model.link import CdAssignment
 from corral.model.units import MiB
@@ -184,6 +193,32 @@ async def test_a_start_without_its_disk_fails_and_says_so(one: Hypervisor, wish:
     with pytest.raises(HypervisorFailed, match=rf"{wish.name}\.raw"):
         await one.start(wish.vm)
     assert (await one.look())[wish.vm].state is DomainState.STOPPED
+
+
+DEVICES = [
+    HeldDevice(kind=DeviceKind.PCI, id="0000:fe:1f.7"),
+    HeldDevice(kind=DeviceKind.VF, id="0000:fe:1f.6", mac="0e:00:00:00:fe:01", vlan=42),
+    HeldDevice(
+        kind=DeviceKind.MDEV,
+        id="nvidia-63",
+        parent="0000:fe:1f.7",
+        uuid="c044a100-0000-8000-8000-000000000001",
+    ),
+]
+
+
+@pytest.mark.parametrize("device", DEVICES, ids=lambda device: str(device.kind))
+async def test_a_device_that_is_not_there_keeps_a_guest_from_starting(
+    one: Hypervisor, wish: DomainWish, device: HeldDevice
+) -> None:
+    """It is defined all the same, and starts once it is defined without."""
+    await one.define(replace(wish, platform=Platform(devices=(device,))))
+    with pytest.raises(HypervisorFailed, match=r"fe:1f|passthrough of host PCI devices"):  # without an IOMMU
+        await one.start(wish.vm)
+    assert (await one.look())[wish.vm].state is DomainState.STOPPED
+    await one.define(replace(wish, generation=wish.generation + 1))
+    await one.start(wish.vm)
+    assert (await one.look())[wish.vm].state is DomainState.RUNNING
 
 
 async def test_events_say_look_again(one: Hypervisor, wish: DomainWish) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from corral.errors import CorralError
 from corral.hypervisor.simulated import Pace, World
+from corral.hypervisor.simulated.devices import a_gpu, a_nic, its_sound
 from corral.hypervisor.simulated.foreign import add_foreign, foreign_report
 from corral.hypervisor.simulated.world import Held
 from corral.model.image import Image, ImagePhase, ImageStatus
@@ -61,13 +62,15 @@ class Outcome:
     ended: Counter[str] = field(default_factory=Counter)
     settled_s: float = 0.0  # virtual seconds from the last fault to rest
     virtual_s: float = 0.0
+    devices: int = 0  # that VMs held at once, at most
     story: tuple[str, ...] = ()
 
 
 class Sim:
     """One history."""
 
-    def __init__(self, seed: int, faults: Faults = Faults()) -> None:  # noqa: B008
+    def __init__(self, seed: int, faults: Faults = Faults(), *, devices: bool = False) -> None:  # noqa: B008
+        """devices: hosts have GPUs, NICs and a card that is cut into slices, and VMs ask for them"""
         self.seed, self.faults = seed, faults
         self.chance = Random(seed)
         self.loop = SimLoop()
@@ -94,7 +97,16 @@ class Sim:
         self.shared.pools["/shared"] = None
         self.process, self.core = Process("server"), None  # type: ignore[var-annotated]
         self.nodes = [SimNode(self, f"n{n}") for n in range(NODES)]
-        self.users = Users(Random(f"{seed}/users"), self.clock, self.server)
+        if devices:
+            for node in self.nodes:
+                whole = a_gpu(0x3B, 0)
+                node.host.devices = (
+                    whole,
+                    its_sound(whole),
+                    a_gpu(0xAF, 0, slices=2),
+                    *a_nic(0x17, 0, 2, "br0"),
+                )
+        self.users = Users(Random(f"{seed}/users"), self.clock, self.server, devices=devices)
         self.users.story = self.tell
 
     # ---- the story
@@ -241,6 +253,8 @@ class Sim:
                 self.violate(what)
             for vm, hosts in self.world.running_twice().items():
                 self.violate(f"{vm} runs on {' and '.join(hosts)}")
+            for device, guests in self.world.devices_twice().items():
+                self.violate(f"device {device} is with {' and '.join(guests)}, which run")
             for volume, vms in self._written_twice().items():
                 self.violate(f"{volume} is a disk of {' and '.join(vms)}, which run")
             self._guard_disks()
@@ -329,6 +343,7 @@ class Sim:
             ended=ended,
             settled_s=settled_s,
             virtual_s=self.loop.now_s,
+            devices=self.watch.most_held,
             story=tuple(self.lines),
         )
 
@@ -419,9 +434,9 @@ class _Errors(logging.Handler):
         self.sim.violate(f"log: {record.getMessage()} {error!r}")
 
 
-def play(seed: int, faults: Faults = Faults()) -> Outcome:  # noqa: B008
+def play(seed: int, faults: Faults = Faults(), *, devices: bool = False) -> Outcome:  # noqa: B008
     """One history. The same seed and faults give the same history."""
-    sim = Sim(seed, faults)
+    sim = Sim(seed, faults, devices=devices)
     handler, logger = _Errors(sim), logging.getLogger("corral")
     logger.addHandler(handler)
     level, logger.propagate = logger.level, False

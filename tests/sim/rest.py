@@ -15,6 +15,7 @@ from corral.model.node import Node
 from corral.model.operation import Operation
 from corral.model.pool import StoragePool
 from corral.model.port import Port
+from corral.model.resource import Resource
 from corral.model.snapshot import Snapshot, SnapshotPhase
 from corral.model.vm import VM, DomainState, StopReason, VMPhase, device_key
 from corral.model.volume import Volume
@@ -24,6 +25,16 @@ from tests.sim.users import OLD, old_uuid
 
 if TYPE_CHECKING:
     from tests.sim.history import Sim
+
+
+NO_DEVICES = ("placement.no_room", "placement.never_fits")  # more are asked for than there are
+
+
+def waits_for_devices(vm: Resource | None) -> bool:
+    """Whether more devices are asked for than there are: it says so, and gets no node and no volumes."""
+    if not isinstance(vm, VM) or vm.status.node or not vm.spec.hardware.devices:
+        return False
+    return vm.status.trouble is not None and vm.status.trouble.code in NO_DEVICES
 
 
 def unsettled(sim: "Sim") -> list[str]:
@@ -49,6 +60,8 @@ def unsettled(sim: "Sim") -> list[str]:
 def _unsettled_vm(sim: "Sim", vm: VM) -> list[str]:
     if vm.deleting:
         return [f"{vm.name} is not deleted yet: {vm.status.trouble}"]
+    if waits_for_devices(vm):
+        return []
     running = list(sim.world.where(vm.id))
     names = {n.id: n.name for n in sim.nodes}
     own = [names[vm.status.node]] if vm.status.node else []
@@ -150,6 +163,7 @@ def _orphans(sim: "Sim") -> list[str]:
         f"volume {v.name} is {v.status.phase}"
         for v in volumes.values()
         if v.status.phase not in ("ready", "trashed")
+        and not waits_for_devices(sim.watch.last.get(v.spec.vm or ""))
     ]
     places = [(sim.shared, shared)]
     for node in sim.nodes:

@@ -10,6 +10,7 @@ from corral.agent import reconcile
 from corral.controllers import migration_plan, moving, placement, vm_plan
 from corral.model.link import VmRole
 from corral.model.vm import DomainState
+from corral.scheduler.fleet import Fleet
 from corral.server import assignments
 from corral.store.memory import MemoryStore
 from tests.sim.history import play
@@ -17,9 +18,9 @@ from tests.sim.history import play
 SEEDS = range(120)
 
 
-def caught(words: str, seeds: Iterable[int] = SEEDS) -> bool:
+def caught(words: str, seeds: Iterable[int] = SEEDS, *, devices: bool = False) -> bool:
     """Whether a history violates something that says so in these words."""
-    return any(words in violation for seed in seeds for violation in play(seed).violations)
+    return any(words in violation for seed in seeds for violation in play(seed, devices=devices).violations)
 
 
 def test_silence_taken_for_death_runs_a_vm_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,3 +107,12 @@ def test_a_copy_onto_a_used_file_is_caught(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(placement, "_without", lambda vm, along: frozenset({vm.status.node}))
     monkeypatch.setattr(assignments, "_in_use", lambda mirror, node, volume: True)
     assert caught("onto a used", range(150, 400))  # it takes a way there and back: few histories have one
+
+
+def test_a_device_that_is_given_twice_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others hold is not looked at."""
+    monkeypatch.setattr(Fleet, "held", lambda self, node: {})
+    monkeypatch.setattr(
+        Fleet, "_count_units", lambda self, row, node: self.stock.set_row(row, self.units.get(node, ()), {})
+    )
+    assert caught("is given to", devices=True)

@@ -42,5 +42,17 @@ def test_histories(first: int) -> None:
     assert struck.keys() >= MUST_STRIKE, f"a fault never struck: {MUST_STRIKE - struck.keys()}"
 
 
+@pytest.mark.parametrize("first", range(0, max(BATCH, SEEDS // 5), BATCH))
+def test_histories_of_devices(first: int) -> None:
+    """Hosts have GPUs, virtual functions and cards that are cut into slices, fewer than are asked for."""
+    ended: Counter[str] = Counter()
+    for seed in range(first, first + BATCH):
+        outcome = play(seed, devices=True)
+        assert not outcome.violations, f"seed {seed}: {outcome.violations}\n" + "\n".join(outcome.story)
+        ended += outcome.ended
+        ended["devices"] += outcome.devices
+    assert ended["devices"] > BATCH and ended["succeeded"] > BATCH
+
+
 def test_the_same_seed_tells_the_same_story() -> None:
     assert play(7).story == play(7).story

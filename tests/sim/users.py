@@ -13,11 +13,12 @@ from uuid import NAMESPACE_URL, uuid5
 
 from corral.errors import CorralError
 from corral.model.found import FoundDomain
-from corral.model.hardware import DiskLimits
+from corral.model.hardware import DeviceKind, DiskLimits, HostDevice
 from corral.model.migration import MigrationPolicy, MigrationStage
 from corral.model.network import Segment, Subnet
 from corral.model.node import Node
 from corral.model.operation import Operation
+from corral.model.profile import HardwareChoice
 from corral.model.rebalance import Goal
 from corral.model.snapshot import Snapshot
 from corral.model.vm import VM
@@ -55,6 +56,17 @@ VMS_MAX = 8
 OLD = [f"old-{where}-n{n}" for n in range(4) for where in ("local", "shared")]  # domains of before Corral
 NAMES = [f"vm-{n}" for n in range(VMS_MAX)]
 INSIDE = CreateNetwork(name="inside", segment=Segment.NAT, subnet=Subnet(cidr="10.80.0.0/24"))
+DEVICES = (  # what a VM asks for, where hosts have such
+    (),
+    (),
+    (HostDevice(kind=DeviceKind.GPU),),
+    (HostDevice(kind=DeviceKind.VF, network="lan"),),
+    (HostDevice(kind=DeviceKind.MDEV, id="nvidia-474"),),
+    (HostDevice(kind=DeviceKind.MDEV, id="nvidia-474"),),
+    (HostDevice(kind=DeviceKind.MDEV, id="nvidia-476"),),
+    (HostDevice(kind=DeviceKind.PCI, id="10de:1aef"),),  # of a group: nobody can give it alone
+    (HostDevice(kind=DeviceKind.GPU), HostDevice(kind=DeviceKind.VF)),
+)
 VOLUMES = ("data-0", "data-1", "copy-0", "copy-1")  # without a VM
 
 
@@ -66,8 +78,14 @@ class Users:
     """A few people at once."""
 
     def __init__(
-        self, chance: Random, clock: SimClock, server: Callable[[], tuple[Process, ServerCore] | None]
+        self,
+        chance: Random,
+        clock: SimClock,
+        server: Callable[[], tuple[Process, ServerCore] | None],
+        *,
+        devices: bool = False,
     ) -> None:
+        self.devices = devices  # whether they ask for some
         self.chance, self.clock, self.server = chance, clock, server
         self.promised: list[str] = []  # operations
         self.refused: Counter[str] = Counter()
@@ -129,6 +147,9 @@ class Users:
     def wish(self) -> tuple[str, Call]:
         """What somebody wants now."""
         vm = self.chance.choice(NAMES)
+        hardware = HardwareChoice()
+        if self.devices:
+            hardware = HardwareChoice(devices=self.chance.choice(DEVICES))
         inside = (NewNic(network="inside"),) if self.chance.random() < 0.3 else ()
         ask = CreateVM(
             name=vm,
@@ -137,6 +158,7 @@ class Users:
             disks=(NewDisk(image="image", pool=self.chance.choice(("shared", "shared", "local"))),),
             nics=(NewNic(network="lan"), *inside),
             policy=self.chance.choice(("spread", "pack")),
+            hardware=hardware,
         )
         force, cordoned = self.chance.random() < 0.4, self.chance.random() < 0.3
         pick, volume, copy = (

@@ -21,6 +21,8 @@ class StoreWatch:
         self.revision = 0
         self.last: dict[str, Resource] = {}
         self.violations: list[str] = []
+        self.slices: dict[tuple[str, str], int] = {}  # that there could be, by node and key
+        self.most_held = 0  # devices at once
 
     def see(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -34,6 +36,7 @@ class StoreWatch:
                 self.last[change.resource.id] = change.resource
         if any(isinstance(c.resource, VM | Node) for c in changes):
             self._claims()
+            self._devices()
 
     def _transition(self, old: Resource | None, change: Change) -> None:
         new = change.resource
@@ -67,3 +70,24 @@ class StoreWatch:
                 room = node.status.inventory.memory_bytes - node.spec.reserve_memory_bytes
                 if claimed > room * node.spec.memory_overcommit:
                     self.violations.append(f"{node.name}: {claimed} bytes claimed of {room}")
+
+    def _devices(self) -> None:
+        """No device is held by two VMs, no more slices than there could be, and of one type on a card."""
+        held: dict[tuple[str, str], list[str]] = {}
+        for resource in self.last.values():
+            if isinstance(resource, Node):
+                for device in resource.status.inventory.devices:
+                    for each in device.slices:
+                        key = (resource.id, f"mdev:{device.address}:{each.type}")
+                        self.slices[key] = max(self.slices.get(key, 1), each.instances)
+            elif isinstance(resource, VM):
+                for node in resource.claimed_on:
+                    for has in resource.status.platform.devices:
+                        held.setdefault((node, has.key), []).append(resource.name)
+        for where, vms in held.items():
+            if len(vms) > self.slices.get(where, 1):
+                self.violations.append(f"{where[0]}: {where[1]} is given to {' and '.join(vms)}")
+        cut = [(node, key.rpartition(":")[0]) for node, key in held if key.startswith("mdev:")]
+        if len(set(cut)) < len(cut):
+            self.violations.append(f"slices of two types on one card: {sorted(held)}")
+        self.most_held = max(self.most_held, sum(map(len, held.values())))

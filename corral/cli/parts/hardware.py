@@ -92,7 +92,8 @@ DeviceOption = Annotated[
     typer.Option(
         "--device",
         metavar="DEVICE",
-        help="Hand it a device of its node: pci=0000:3b:00.0, pci=VENDOR:DEVICE or usb=VENDOR:PRODUCT. Repeatable.",
+        help="Hand it devices of its node, by class: gpu:1, gpu:H100:2, vf:NETWORK, nvme, mdev:TYPE; "
+        "or pci=0000:3b:00.0, pci=VENDOR:DEVICE, usb=VENDOR:PRODUCT. Repeatable.",
     ),
 ]
 
@@ -188,11 +189,25 @@ def _topology(text: str) -> dict[str, int]:
     return {name: _number("topology", count) for name, count in parts}
 
 
-def _device(text: str) -> dict[str, str]:
-    kind, _, id = text.partition("=")
-    if kind not in ("pci", "usb") or not id:
-        raise Invalid("--device", text, "a device", hint="Write it like pci=0000:3b:00.0 or usb=046d:c52b.")
-    return {"kind": kind, "id": id}
+WHAT: Final = {
+    "gpu": "model",
+    "nvme": "model",
+    "vf": "network",
+    "mdev": "id",
+}  # by class: what its second word says
+
+
+def _device(text: str) -> dict[str, str | int]:
+    kind, equals, id = text.partition("=")
+    if equals and kind in ("pci", "usb") and id:
+        return {"kind": kind, "id": id}
+    kind, *words = text.split(":")
+    count = words.pop() if words and words[-1].isdecimal() else ""
+    what = ":".join(words)
+    if equals or kind not in WHAT or (words and not what):
+        hint = "Write it like gpu:1, gpu:H100:2, vf:lan, mdev:nvidia-63, pci=0000:3b:00.0 or usb=046d:c52b."
+        raise Invalid("--device", text, "a device", hint=hint)
+    return {"kind": kind, **({WHAT[kind]: what} if what else {}), **({"count": int(count)} if count else {})}
 
 
 def _number(name: str, text: str) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from corral.model.hardware import (
+    DeviceKind,
     DiskCache,
     DiskIo,
     Firmware,
@@ -16,7 +17,7 @@ from corral.model.hardware import (
 from corral.model.units import MiB, format_size
 
 if TYPE_CHECKING:
-    from corral.model.hardware import Hardware, NicLimits
+    from corral.model.hardware import Hardware, HeldDevice, HostDevice, NicLimits
     from corral.model.node import Inventory, PciDevice
     from corral.model.vm import VM, Disk, Nic, VMSpec
 
@@ -56,7 +57,8 @@ def hardware_details(vm: "VM") -> Pairs:
         ("Hugepages", format_size(hardware.hugepage_bytes) if hardware.hugepage_bytes else ""),
         ("Graphics", _graphics(hardware)),
         ("Watchdog", hardware.watchdog if hardware.watchdog != Watchdog.NONE else ""),
-        ("Devices", "\n".join(f"{device.kind} {device.id}" for device in hardware.devices)),
+        ("Devices", "\n".join(map(_asked, hardware.devices))),
+        ("Devices it has", "\n".join(map(_held, platform.devices))),
     )
 
 
@@ -73,14 +75,46 @@ def offer_details(inventory: "Inventory") -> Pairs:
         ("Offers", ", ".join(word for word, there in words if there)),
         ("Guest CPU", offers.cpu.model if offers.cpu else ""),
         ("Hugepages", ", ".join(f"{count} x {format_size(size)}" for size, count in sorted(pages.items()))),
+        ("Devices for VMs", "\n".join(_by_class(inventory))),
         ("PCI devices", "\n".join(_pci(device) for device in inventory.devices)),
         ("USB devices", "\n".join(f"{d.id} {d.name}".rstrip() for d in inventory.usb)),
     )
 
 
+def _asked(device: "HostDevice") -> str:
+    return f"{device.count} x {device.words}" if device.count > 1 else device.words
+
+
+def _held(device: "HeldDevice") -> str:
+    match device.kind:
+        case DeviceKind.MDEV:
+            return f"slice {device.uuid} of {device.parent} ({device.id})"
+        case DeviceKind.VF:
+            return f"virtual function {device.id} {device.mac}".rstrip()
+    return f"{device.kind.upper()} device {device.id}"
+
+
+def _by_class(inventory: "Inventory") -> Iterator[str]:
+    """What VMs can ask for by class: `2 x gpu GH100 [H100 PCIe] (10de:2331) in cell 0`."""
+    from corral.scheduler.units import units_of
+
+    found: dict[str, int] = {}
+    for unit in units_of(inventory):
+        of = unit.of
+        name = f"{of.kind} {of.model} ({of.id})" if of.model else f"{of.kind} {of.id}"
+        links = f" on {'+'.join(of.links)}" if of.links else ""
+        cell = f" in cell {unit.cell}" if unit.cell is not None else ""
+        kept = f", for no VM: {unit.kept}" if unit.kept else ""
+        words = name + links + cell + kept
+        found[words] = found.get(words, 0) + unit.slices
+    return (f"{count} x {words}" for words, count in found.items())
+
+
 def _pci(device: "PciDevice") -> str:
-    id = f"{device.vendor}:{device.device}".replace("0x", "")
-    return f"{device.address} {id} in IOMMU group {device.iommu_group}"
+    name = f" {device.model}" if device.model else ""
+    driver = f", driver {device.driver}" if device.driver else ""
+    group = "without IOMMU" if device.iommu_group is None else f"in IOMMU group {device.iommu_group}"
+    return f"{device.address} {device.id}{name} {group}{driver}"
 
 
 def _cpu(vm: "VM") -> str:

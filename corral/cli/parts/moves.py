@@ -53,4 +53,5 @@ def _summary(plan: dict[str, Any]) -> str:
     if plan["behind"]:
         names = ", ".join(vm["name"] for vm in plan["behind"])
         lines.append(f"No way was found for {names}: `corral vm preflight VM` says what is in the way.")
+        lines += [f"  {name}: {why}" for name, why in plan.get("why", {}).items()]
     return "\n".join(lines)

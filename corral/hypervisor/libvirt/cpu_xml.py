@@ -57,6 +57,8 @@ def add_vcpus(domain: ET.Element, wish: DomainWish, iothreads: int, *, kvm: bool
                 leaf(tune, "iothreadpin", iothread=str(thread), cpuset=pinning.emulator)
     if pinning and pinning.cells:
         leaf(leaf(domain, "numatune"), "memory", mode="strict", nodeset=pinning.cells)
+    elif (near := wish.platform.near_cell) is not None:
+        leaf(leaf(domain, "numatune"), "memory", mode="preferred", nodeset=str(near))
 
 
 def _pluggable(vcpus: ET.Element, count: int, most: int) -> None:

@@ -16,7 +16,7 @@ from corral.model.hardware import (
     Graphics,
     GuestKind,
     Hardware,
-    HostDevice,
+    HeldDevice,
     NicLimits,
     NicModel,
     Video,
@@ -126,20 +126,42 @@ def helper_elements(hardware: Hardware) -> Iterator[ET.Element]:
         yield _having(ET.Element("tpm", model="tpm-crb"), "backend", type="emulator", version="2.0")
 
 
-def host_device_element(device: HostDevice) -> ET.Element:
+def host_device_element(device: HeldDevice) -> ET.Element:
     """`<hostdev>`; managed: libvirt takes it from the host's driver and gives it back."""
-    element = ET.Element("hostdev", mode="subsystem", type=device.kind.value, managed="yes")
-    source = leaf(element, "source")
-    if device.kind == DeviceKind.USB:
-        vendor, _, product = device.id.partition(":")
-        leaf(source, "vendor", id=f"0x{vendor}")
-        leaf(source, "product", id=f"0x{product}")
-        return element
-    domain, bus, rest = device.id.split(":")
+    match device.kind:
+        case DeviceKind.MDEV:
+            element = ET.Element("hostdev", mode="subsystem", type="mdev", model="vfio-pci")
+            leaf(leaf(element, "source"), "address", uuid=device.uuid)
+            return element
+        case DeviceKind.VF if device.mac:
+            return _virtual_function(device)
+        case DeviceKind.USB:
+            element = ET.Element("hostdev", mode="subsystem", type="usb", managed="yes")
+            source = leaf(element, "source")
+            vendor, _, product = device.id.partition(":")
+            leaf(source, "vendor", id=f"0x{vendor}")
+            leaf(source, "product", id=f"0x{product}")
+            return element
+    element = ET.Element("hostdev", mode="subsystem", type="pci", managed="yes")
+    leaf(leaf(element, "source"), "address", **_pci_address(device.id))
+    return element
+
+
+def _virtual_function(device: HeldDevice) -> ET.Element:
+    """An interface: libvirt then sets MAC and VLAN by the NIC itself, so that the guest can't change either."""
+    element = ET.Element("interface", type="hostdev", managed="yes")
+    leaf(element, "mac", address=device.mac)
+    leaf(leaf(element, "source"), "address", type="pci", **_pci_address(device.id))
+    if device.vlan:
+        leaf(leaf(element, "vlan"), "tag", id=str(device.vlan))
+    return element
+
+
+def _pci_address(address: str) -> dict[str, str]:
+    domain, bus, rest = address.split(":")
     slot, _, function = rest.partition(".")
     parts = (("domain", domain), ("bus", bus), ("slot", slot), ("function", function))
-    leaf(source, "address", **{name: f"0x{value}" for name, value in parts})
-    return element
+    return {name: f"0x{value}" for name, value in parts}
 
 
 def _having(element: ET.Element, tag: str, **attributes: str) -> ET.Element:

@@ -99,7 +99,11 @@ def serial_log(vm: VmId, directory: str) -> str:
 def _metadata(domain: ET.Element, wish: DomainWish) -> None:
     """ElementTree would name the prefix ns0, and people read this with `virsh dumpxml`."""
     attributes = {f"xmlns:{PREFIX}": XMLNS, "id": wish.vm, "generation": str(wish.generation)}
-    ET.SubElement(leaf(domain, "metadata"), f"{PREFIX}:vm", attributes)
+    mark = ET.SubElement(leaf(domain, "metadata"), f"{PREFIX}:vm", attributes)
+    for device in wish.platform.devices:
+        if device.kind == DeviceKind.MDEV:  # what the domain itself does not say, and each start needs
+            parts = {"uuid": device.uuid, "parent": device.parent, "type": device.id}
+            ET.SubElement(mark, f"{PREFIX}:slice", parts)
 
 
 def _os(domain: ET.Element, wish: DomainWish, host: HostProfile) -> None:
@@ -182,13 +186,13 @@ def _devices(
     devices.extend(graphics_elements(hardware))
     devices.extend(helper_elements(hardware))
     devices.extend(growing_memory(wish))
-    devices.extend(map(host_device_element, hardware.devices))
+    devices.extend(map(host_device_element, wish.platform.devices))
 
 
 def _ports(devices: ET.Element, wish: DomainWish, scsi: int) -> None:
     """One root port a PCI device, and some to spare."""
     disks = sum(disk.bus == Bus.VIRTIO for disk in wish.disks)
-    passed = sum(device.kind == DeviceKind.PCI for device in wish.hardware.devices)
+    passed = sum(device.kind != DeviceKind.USB for device in wish.platform.devices)
     leaf(devices, "controller", type="pci", index="0", model="pcie-root")
     used = FIXED_PORTS + disks + len(wish.nics) + scsi + passed + (growth_bytes(wish) > 0)
     for index in range(1, used + SPARE_PORTS + 1):

@@ -175,6 +175,15 @@ def running_document(connection: libvirt.virConnect, uuid: str) -> str:
     return ""
 
 
+def running_documents(connection: libvirt.virConnect) -> list[str]:
+    """Of all domains that run, whoever's they are."""
+    found: list[str] = []
+    for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+        with _unless(libvirt.VIR_ERR_NO_DOMAIN):
+            found.append(str(domain.XMLDesc(0)))
+    return found
+
+
 def free_name(connection: libvirt.virConnect, wish: DomainWish, uuid: str) -> str:
     """The VM's name, or that with the end of its id where another domain has the name."""
     plain, other = domain_names(wish.name, wish.vm)

@@ -32,7 +32,7 @@ from corral.hypervisor.interface import (
     MigrationFailed,
     MigrationProgress,
 )
-from corral.hypervisor.libvirt import adoption, defining, disk_moves, domains
+from corral.hypervisor.libvirt import adoption, defining, disk_moves, domains, mdevs
 from corral.hypervisor.libvirt.connection import Connection, Pool
 from corral.hypervisor.libvirt.console import SerialConsole, open_stream
 from corral.hypervisor.libvirt.definition import domain_name
@@ -118,6 +118,7 @@ class LibvirtHypervisor:
         self._never_ran: set[str] = (
             set()
         )  # UUIDs defined by this process; libvirt can't tell them from old ones
+        self._slices = asyncio.Lock()
         self._facts_lane = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -251,6 +252,7 @@ class LibvirtHypervisor:
         )
 
     async def inventory(self) -> Inventory:
+        await self._sweep()
         plain = await self._host.inventory()
         rows = await self._connection.call("look", "list domains", domains.list_domains)
         await self._identify([row.uuid for row in rows if not self._identities.is_known(row.uuid)])
@@ -320,8 +322,27 @@ class LibvirtHypervisor:
         self._identities.learn(uuid, Identity(wish.vm, wish.generation), self._identities.marker(uuid))
 
     async def start(self, vm: VmId) -> None:
-        await self._call(vm, f"start {vm}", lambda c: domains.start(c, domain_uuid(vm)))
-        self._never_ran.discard(domain_uuid(vm))
+        uuid = domain_uuid(vm)
+        slices = await self._call(vm, f"look at {vm}", lambda c: mdevs.wanted(domains.definition(c, uuid)))
+        if slices:
+            async with self._slices:  # else a sweep could take them away before the guest has them open
+                for device in slices:
+                    await asyncio.to_thread(mdevs.make, self._host.at("/"), device)
+                await self._call(vm, f"start {vm}", lambda c: domains.start(c, uuid))
+        else:
+            await self._call(vm, f"start {vm}", lambda c: domains.start(c, uuid))
+        self._never_ran.discard(uuid)
+
+    async def _sweep(self) -> None:
+        """Remove slices of guests that do not run. What a start holds up is swept the next time."""
+        if self._slices.locked() or not await asyncio.to_thread(mdevs.ours, self._host.at("/")):
+            return
+        async with self._slices:
+            documents = await self._connection.call(
+                "slices", "look who has slices", domains.running_documents
+            )
+            used = frozenset[str]().union(*map(mdevs.named_in, documents))
+            await asyncio.to_thread(mdevs.sweep, self._host.at("/"), used)
 
     async def shutdown(self, vm: VmId) -> None:
         """The guest is asked in the background: its agent may take seconds to say nothing."""
@@ -340,6 +361,7 @@ class LibvirtHypervisor:
         await self._call(
             vm, f"destroy {vm}", lambda c: domains.destroy(c, domain_uuid(vm)), timeout_s=DESTROY_S_MAX
         )
+        await self._sweep()
 
     async def undefine(self, vm: VmId) -> None:
         uuid = domain_uuid(vm)
@@ -347,6 +369,7 @@ class LibvirtHypervisor:
         await self._call(vm, f"undefine {vm}", lambda c: domains.undefine(c, uuid, keep_state=keep))
         await asyncio.to_thread(self._definitions.forget, vm)
         self._never_ran.discard(uuid)
+        await self._sweep()
         await self.forget(vm)
 
     async def forget(self, vm: VmId) -> None:

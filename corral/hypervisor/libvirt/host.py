@@ -24,6 +24,7 @@ from corral.hypervisor.libvirt.definition import kept_paths
 from corral.hypervisor.libvirt.firmware import find_firmware
 from corral.hypervisor.libvirt.host_profile import HostProfile
 from corral.hypervisor.libvirt.inventory import Capabilities, parse_capabilities, read_inventory
+from corral.hypervisor.libvirt.node_devices import DeviceFacts, parse_node_devices
 from corral.hypervisor.libvirt.offers import can_shape_traffic, read_offers
 from corral.hypervisor.libvirt.probe import Probe
 from corral.model.node import Accelerator, AcceleratorKind, Inventory, Offers
@@ -50,7 +51,8 @@ class Host:
     async def inventory(self) -> Inventory:
         """Fresh, but for the accelerator's trial."""
         capabilities, versions = await self._ask()
-        plain = await asyncio.to_thread(read_inventory, capabilities, versions, self._root)
+        facts = await self._connection.call("capabilities", "read devices", _node_devices)
+        plain = await asyncio.to_thread(read_inventory, capabilities, versions, self._root, facts)
         accelerator = await self._accelerator(capabilities)
         return replace(plain, accelerator=accelerator, offers=await self._offers(capabilities, accelerator))
 
@@ -148,6 +150,25 @@ def remove_logs(log: Path) -> None:
 def _capabilities(connection: libvirt.virConnect) -> tuple[str, str]:
     versions = f"QEMU {_version(connection.getVersion())}, libvirt {_version(connection.getLibVersion())}"
     return connection.getCapabilities(), versions
+
+
+def _node_devices(connection: libvirt.virConnect) -> dict[str, DeviceFacts]:
+    """A libvirtd without the driver for it tells nothing; a device that is gone meanwhile is left out."""
+    kinds = libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV | libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_MDEV
+    documents: list[str] = []
+    try:
+        devices = connection.listAllDevices(kinds)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
+            return {}
+        raise
+    for device in devices:
+        try:
+            documents.append(device.XMLDesc())
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_NODE_DEVICE:
+                raise
+    return parse_node_devices(documents)
 
 
 def _domain_capabilities(connection: libvirt.virConnect, capabilities: Capabilities, *, kvm: bool) -> str:

@@ -5,18 +5,21 @@ Comes in       the capabilities XML; `root`, which is / but for tests
 Goes out       Capabilities (also for domain_xml.HostProfile); Inventory
 Always true    what a host does not show is empty, never an error: containers, old kernels and other
                architectures lack a lot. Lists are sorted, so that equal hosts give equal inventories.
-Next door      driver.py adds the accelerator's trial and the names of foreign domains
+Next door      node_devices.py reads what libvirt knows of PCI devices; driver.py adds the accelerator's trial and
+               the names of foreign domains
 Start here     read_inventory()
 """
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from corral.hypervisor.libvirt.node_devices import DeviceFacts, with_most
 from corral.model.node import CpuInfo, HostDisk, Inventory, NumaCell, PciDevice, UsbDevice
 from corral.model.units import KiB, members
 
@@ -24,6 +27,7 @@ NOT_DISKS: Final = re.compile(r"(loop|ram|zram|dm-|md|nbd|rbd|drbd|sr|fd)\d*")
 SECTOR_BYTES: Final = 512  # of /sys/block/*/size, whatever the disk's own sectors are
 GPU_CLASS: Final = "0x03"  # display controllers
 SMALL_PAGE_BYTES: Final = 4 * KiB
+NO_FACTS: Final[Mapping[str, DeviceFacts]] = {}
 UNITS: Final = {"bytes": 1, "KiB": KiB, "MiB": KiB**2, "GiB": KiB**3}
 
 
@@ -39,9 +43,11 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     offers_kvm: bool = False
 
 
-def read_inventory(capabilities: Capabilities, hypervisor: str, root: Path) -> Inventory:
-    """All but the accelerator, the migration address and the domains."""
-    pci, memory_bytes = _pci_devices(root), _memory_bytes(root)
+def read_inventory(
+    capabilities: Capabilities, hypervisor: str, root: Path, facts: Mapping[str, DeviceFacts] = NO_FACTS
+) -> Inventory:
+    """All but the accelerator, the migration address and the domains. facts: of PCI devices, by address"""
+    pci, memory_bytes = _pci_devices(root, facts), _memory_bytes(root)
     return Inventory(
         hostname=_text(root / "proc/sys/kernel/hostname"),
         kernel=_text(root / "proc/sys/kernel/osrelease"),
@@ -53,9 +59,9 @@ def read_inventory(capabilities: Capabilities, hypervisor: str, root: Path) -> I
         cells=_whole(capabilities.cells, memory_bytes),
         disks=_disks(root),
         bridges=_bridges(root),
-        gpus=tuple(device for device in pci if device.pci_class.startswith(GPU_CLASS)),
+        gpus=tuple(d for d in pci if d.pci_class.startswith(GPU_CLASS) and not d.physical_function),
         iommu_groups=_iommu_groups(root),
-        devices=tuple(device for device in pci if device.iommu_group is not None),
+        devices=tuple(device for device in pci if device.iommu_group is not None or device.slices),
         usb=_usb_devices(root),
     )
 
@@ -204,12 +210,14 @@ def _bridges(root: Path) -> tuple[str, ...]:
     return tuple(name for name in _names(links) if (links / name / "bridge").is_dir())
 
 
-def _pci_devices(root: Path) -> tuple[PciDevice, ...]:
+def _pci_devices(root: Path, facts: Mapping[str, DeviceFacts]) -> tuple[PciDevice, ...]:
     folder = root / "sys/bus/pci/devices"
-    return tuple(_pci_device(folder / address) for address in _names(folder))
+    return tuple(
+        _pci_device(root, folder / address, facts.get(address, DeviceFacts())) for address in _names(folder)
+    )
 
 
-def _pci_device(folder: Path) -> PciDevice:
+def _pci_device(root: Path, folder: Path, facts: DeviceFacts) -> PciDevice:
     group = folder / "iommu_group"
     cell = _text(folder / "numa_node")  # -1: the firmware does not say
     return PciDevice(
@@ -219,7 +227,43 @@ def _pci_device(folder: Path) -> PciDevice:
         pci_class=_text(folder / "class"),
         iommu_group=int(group.resolve().name) if group.exists() and group.resolve().name.isdigit() else None,
         numa_cell=int(cell) if cell.isdigit() else None,
+        model=facts.model,
+        driver=facts.driver,
+        physical_function=facts.physical_function,
+        virtual_functions=facts.virtual_functions,
+        links=_links(root, folder.parent / (facts.physical_function or folder.name)),
+        busy=_busy(root, folder, facts),
+        slices=with_most(root, folder.name, facts.slices),
     )
+
+
+def _links(root: Path, nic: Path) -> tuple[str, ...]:
+    """The host's link of a NIC, and the bonds and bridges upon it."""
+    found = _names(nic / "net")
+    for name in found:  # grows on the way
+        upper = (
+            n.removeprefix("upper_") for n in _names(root / "sys/class/net" / name) if n.startswith("upper_")
+        )
+        found += [name for name in upper if name not in found]
+    return tuple(found)
+
+
+def _busy(root: Path, folder: Path, facts: DeviceFacts) -> str:
+    """What the host does with it. Drivers aside, that is: its console, or a link that is up."""
+    if _text(folder / "boot_vga") == "1" and facts.driver != "vfio-pci":
+        return "its console"
+    if not facts.physical_function:
+        return ""
+    up = (name for name in _names(folder / "net") if _is_up(_text(root / "sys/class/net" / name / "flags")))
+    return next((f"link {name} is up" for name in up), "")
+
+
+def _is_up(flags: str) -> bool:
+    """IFF_UP, of 0x1003."""
+    try:
+        return bool(int(flags, 16) & 1)
+    except ValueError:
+        return False
 
 
 def _usb_devices(root: Path) -> tuple[UsbDevice, ...]:

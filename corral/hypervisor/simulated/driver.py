@@ -27,6 +27,7 @@ from corral.hypervisor.interface import (
     SnapshotFailed,
 )
 from corral.hypervisor.simulated import disk_moves, live
+from corral.hypervisor.simulated.devices import check_devices, seen_devices
 from corral.hypervisor.simulated.displays import Displays
 from corral.hypervisor.simulated.foreign import adopt_foreign, release_domain
 from corral.hypervisor.simulated.migration import begin_migration
@@ -83,7 +84,8 @@ class SimulatedHypervisor:
             cells=(NumaCell(id=0, cpus=tuple(range(host.cpus)), memory_bytes=host.memory_bytes),),
             accelerator=host.accelerator,
             migration_address=host.address,
-            devices=host.devices,
+            gpus=tuple(device for device in host.devices if device.pci_class.startswith("0x03")),
+            devices=seen_devices(host),
             offers=host.offers,
             domains=tuple(sorted(found.name for found in host.foreign.values())),
         )
@@ -202,6 +204,7 @@ class SimulatedHypervisor:
         held = self._held(vm)
         if held.domain.state is DomainState.STOPPED:
             self._check_room(held.wish)
+            check_devices(self.host, held.wish)
             self.host.begin(vm)
         await self._faults.strike("hypervisor.start.end")
 

@@ -141,6 +141,15 @@ class World:
                     places.setdefault(vm, []).append(name)
         return {vm: tuple(names) for vm, names in places.items() if len(names) > 1}
 
+    def devices_twice(self) -> dict[str, tuple[str, ...]]:
+        """VMs by host and device, of devices that more running guests have than there are."""
+        return {
+            f"{name} {key}": vms
+            for name, host in sorted(self.hosts.items())
+            for key, vms in host.device_users().items()
+            if len(vms) > host.device_count(key)
+        }
+
     def cut(self, one: str, other: str) -> None:
         """The two hosts can't reach each other any more."""
         self._cut.add(frozenset((one, other)))
@@ -252,6 +261,24 @@ class SimulatedHost:
     def runs(self, vm: str) -> bool:
         held = self.domains.get(VmId(vm))
         return held is not None and held.domain.state in ACTIVE
+
+    def device_users(self) -> dict[str, tuple[str, ...]]:
+        """VMs that run here by what they have, as HeldDevice.key says it."""
+        users: dict[str, list[str]] = {}
+        for vm, held in self.domains.items():
+            if held.running:
+                for device in (held.running.wish or held.wish).platform.devices:
+                    users.setdefault(device.key, []).append(vm)
+        return {key: tuple(vms) for key, vms in users.items()}
+
+    def device_count(self, key: str) -> int:
+        """1, or the slices that there could be."""
+        slices = {
+            f"mdev:{device.address}:{each.type}": each.instances
+            for device in self.devices
+            for each in device.slices
+        }
+        return slices.get(key, 1)
 
     def used_bytes(self) -> int:
         return sum(

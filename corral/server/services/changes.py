@@ -33,6 +33,7 @@ from corral.model.volume import Volume
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, Desk, check_labels, check_name
 from corral.server.services.disks import plan_volume, usable_image, users_of
+from corral.server.services.groups import groups_for
 from corral.server.services.hardware import (
     CPUS_MAX,
     MEMORY_BYTES_MAX,
@@ -45,6 +46,7 @@ from corral.server.services.hardware import (
 )
 from corral.server.services.migration import check_policy
 from corral.server.services.nics import Addresses, new_ports
+from corral.server.services.policies import check_policy_name
 from corral.server.services.requests import (
     CreateVM,
     InsertMedium,
@@ -64,6 +66,7 @@ PLAIN = (
     "protected",
     "restart",
     "stop_timeout_s",
+    "policy",
     "migration_policy",
 )  # fields of UpdateVM that no node has to know of
 
@@ -125,6 +128,10 @@ class Changes:
             raise Invalid("stop_timeout_s", ask.stop_timeout_s, "0 to 3600 seconds")
         if ask.migration_policy is not UNSET:
             check_policy(ask.migration_policy)
+        if ask.policy is not UNSET:
+            check_policy_name(ask.policy, self.mirror)
+        if ask.groups is not UNSET:
+            given["groups"] = groups_for(ask.groups, self.mirror)
         if ask.labels is not UNSET:
             check_labels(ask.labels)
             vm = vm.having(labels=ask.labels)

@@ -17,7 +17,7 @@ import msgspec
 
 from corral.clock import new_id
 from corral.errors import InUse, Invalid
-from corral.model.hardware import Hardware
+from corral.model.hardware import BY_CLASS, Hardware
 from corral.model.ids import ImageId, NodeId, SnapshotId, VmId, VolumeId
 from corral.model.node import Node
 from corral.model.operation import Operation, Verb
@@ -159,8 +159,8 @@ def as_somebody_else(old: CloudInit, was: Sequence[Nic], now: Sequence[Nic]) -> 
 
 
 def _shareable(source: VM, hardware: Hardware) -> Hardware:
-    """Raises InUse: a device of the host is in one VM only"""
-    if hardware.devices:
+    """Raises InUse: a device of the host is in one VM only. Of what is asked for by class there may be more."""
+    if any(device.kind not in BY_CLASS for device in hardware.devices):
         raise InUse("VM", source.name, "a device of its node, which no second VM can have")
     return hardware
 

@@ -3,7 +3,7 @@
 In this room   layers of choices (request, profile, preset) into Hardware, Disk tuning and Nic; check_hardware()
 Comes in       choices, each open or made
 Goes out       concrete values for VMSpec; Invalid with field, value and what would be right
-Always true    nothing here looks at nodes: whether one has it is the scheduler's question (scheduler/traits.py)
+Always true    nothing here looks at nodes: whether one has it is the scheduler's question (scheduler/traits.py, units.py)
 Next door      profiles.py has the presets; vms.py calls this
 Start here     hardware_of()
 """
@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from corral.errors import Invalid
 from corral.model.hardware import (
+    BY_CLASS,
     Bus,
     DeviceKind,
     DiskCache,
@@ -33,9 +34,11 @@ from corral.model.hardware import (
     Topology,
     Video,
 )
+from corral.model.network import Network
 from corral.model.profile import DiskChoice, HardwareChoice, NicChoice, VMProfileSpec
 from corral.model.units import GiB, MiB, format_size, members, parse_size
 from corral.model.vm import Disk, Nic
+from corral.store.mirror import Mirror
 
 S = TypeVar("S", bound=Struct)
 
@@ -52,6 +55,17 @@ CPU_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CPU_SET: Final = re.compile(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*")
 PCI_ADDRESS: Final = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 DEVICE_ID: Final = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
+SLICE_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 .:_/()\[\]-]{0,63}")
+DEVICES_MAX: Final = 32  # of a VM
+TOLD_BY: Final = {  # fields that say which, by kind
+    DeviceKind.PCI: ("id",),
+    DeviceKind.USB: ("id",),
+    DeviceKind.GPU: ("model",),
+    DeviceKind.VF: ("model", "network"),
+    DeviceKind.NVME: ("model",),
+    DeviceKind.MDEV: ("id",),
+}
 
 
 def layered(base: S, *over: Struct) -> S:
@@ -130,7 +144,30 @@ def _memory_max(choice: HardwareChoice, memory_bytes: int) -> int:
 
 
 def _lower(device: HostDevice) -> HostDevice:
-    return HostDevice(kind=device.kind, id=device.id.lower())
+    """Addresses and ids as sysfs writes them."""
+    if device.kind in BY_CLASS:
+        return device
+    return msgspec.structs.replace(device, id=device.id.lower())
+
+
+def on_networks(hardware: Hardware, mirror: Mirror) -> Hardware:
+    """With the ids of networks that its devices are asked on by name. raises NotFound, Invalid"""
+    devices = tuple(_on_network(n, device, mirror) for n, device in enumerate(hardware.devices))
+    return msgspec.structs.replace(hardware, devices=devices)
+
+
+def _on_network(number: int, device: HostDevice, mirror: Mirror) -> HostDevice:
+    if not device.network:
+        return device
+    network = mirror.find(Network, device.network)
+    if not network.spans_nodes:
+        raise Invalid(
+            f"hardware.devices[{number}].network",
+            network.name,
+            "a network of kind bridge or vlan",
+            hint="A virtual function is a part of a NIC: it reaches what the NIC is plugged into.",
+        )
+    return msgspec.structs.replace(device, network=network.id)
 
 
 def product(topology: Topology) -> int:
@@ -217,13 +254,34 @@ def _check_pinning(pinning: Pinning, cpus_max: int) -> None:
 
 def _check_devices(devices: Sequence[HostDevice]) -> None:
     for number, device in enumerate(devices):
-        field = f"hardware.devices[{number}].id"
-        pci = device.kind == DeviceKind.PCI
-        if not DEVICE_ID.fullmatch(device.id) and not (pci and PCI_ADDRESS.fullmatch(device.id)):
-            what = "an address like 0000:3b:00.0 or an id like 10de:2204" if pci else "an id like 046d:c52b"
-            raise Invalid(field, device.id, what, hint="`corral node show NODE` lists a node's devices.")
-        if device in devices[:number] and not (pci and DEVICE_ID.fullmatch(device.id)):
-            raise Invalid(field, device.id, "named once")
+        field = f"hardware.devices[{number}]"
+        _check_device(device, field)
+        if not 1 <= device.count <= DEVICES_MAX:
+            raise Invalid(f"{field}.count", device.count, f"1 to {DEVICES_MAX}")
+        one = device.kind == DeviceKind.USB or bool(PCI_ADDRESS.fullmatch(device.id))
+        if one and (device.count > 1 or device in devices[:number]):
+            raise Invalid(f"{field}.id", device.id, "named once")
+    if (all_ := sum(device.count for device in devices)) > DEVICES_MAX:
+        raise Invalid("hardware.devices", all_, f"at most {DEVICES_MAX} devices")
+
+
+def _check_device(device: HostDevice, field: str) -> None:
+    """What tells it apart."""
+    for name, text in (("id", device.id), ("model", device.model), ("network", device.network)):
+        if text and name not in TOLD_BY[device.kind]:
+            raise Invalid(f"{field}.{name}", text, f"possible with kind {device.kind}", hint="Leave it out.")
+    hint = "`corral node show NODE` lists a node's devices."
+    match device.kind:
+        case DeviceKind.PCI if not (DEVICE_ID.fullmatch(device.id) or PCI_ADDRESS.fullmatch(device.id)):
+            raise Invalid(
+                f"{field}.id", device.id, "an address like 0000:3b:00.0 or an id like 10de:2204", hint=hint
+            )
+        case DeviceKind.USB if not DEVICE_ID.fullmatch(device.id):
+            raise Invalid(f"{field}.id", device.id, "an id like 046d:c52b", hint=hint)
+        case DeviceKind.MDEV if not SLICE_TYPE.fullmatch(device.id):
+            raise Invalid(f"{field}.id", device.id, "a type of slices like nvidia-63", hint=hint)
+    if device.model and not MODEL.fullmatch(device.model):
+        raise Invalid(f"{field}.model", device.model, "words of a model's name, or vendor:device", hint=hint)
 
 
 def check_disk(disk: Disk, field: str) -> None:

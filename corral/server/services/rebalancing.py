@@ -8,12 +8,15 @@ Next door      controllers/fleet_problem.py asks the planner, controllers/rebala
 Start here     RebalanceService
 """
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import Struct
 
 from corral.clock import new_id
 from corral.controllers.fleet_problem import moves_of, question_of
 from corral.controllers.placement import keeper_of
+from corral.controllers.preflight import obstacles_of
 from corral.controllers.rebalance import Think, foresee_from, think_here
 from corral.errors import CorralError, Invalid
 from corral.model.ids import NodeId
@@ -22,6 +25,7 @@ from corral.model.operation import Operation, Verb
 from corral.model.rebalance import Goal, Rebalance, RebalanceSpec
 from corral.model.resource import Ref
 from corral.model.units import parse_size
+from corral.model.vm import VM
 from corral.server.cpus import best_cpus
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change, Desk
@@ -71,6 +75,7 @@ class PlanAnswer(Struct, frozen=True, kw_only=True):
     moves: tuple[PlannedMigration, ...] = ()
     emptied: tuple[Ref, ...] = ()  # nodes that have no VM any more then
     behind: tuple[Ref, ...] = ()  # VMs on nodes to be emptied for which no way was found
+    why: Mapping[str, str] = {}  # by name of those that could go nowhere at all: what ties them to their node
     forecast_s: float = 0.0
     forecast_bytes: int = 0
 
@@ -102,13 +107,16 @@ class RebalanceService:
             for move, planned in zip(moves_of(question, plan), plan.moves, strict=True)
             if {move.vm, move.source, move.target} <= refs.keys()  # removed while we thought
         ]
+        behind = [vm for vm in (mirror.get(question.vms[row]) for row in plan.behind) if isinstance(vm, VM)]
+        ties = {vm.name: [o.message for o in obstacles_of(mirror, vm)] for vm in behind}
         return PlanAnswer(
             goal=spec.goal,
             score_before=round(plan.before, 4),
             score_after=round(plan.after, 4),
             moves=tuple(moves),
             emptied=tuple(refs[n] for n in (question.nodes[row] for row in plan.emptied) if n in refs),
-            behind=tuple(refs[v] for v in (question.vms[row] for row in plan.behind) if v in refs),
+            behind=tuple(vm.ref for vm in behind),
+            why={name: "; ".join(messages) for name, messages in ties.items() if messages},
             forecast_s=round(plan.seconds, 1),
             forecast_bytes=int(plan.bytes),
         )

@@ -108,6 +108,8 @@ class UpdateVM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     protected: bool | UnsetType = UNSET
     restart: RestartPolicy | UnsetType = UNSET
     stop_timeout_s: float | UnsetType = UNSET
+    policy: str | UnsetType = UNSET  # counts when it is placed or moved next
+    groups: tuple[str, ...] | UnsetType = UNSET  # all of them; likewise
     migration_policy: MigrationPolicy | UnsetType = UNSET
 
 

@@ -29,7 +29,7 @@ from corral.server.services.changes import Changes
 from corral.server.services.cloudinit import check_cloud_init
 from corral.server.services.disks import new_volumes
 from corral.server.services.groups import groups_for
-from corral.server.services.hardware import check_size, hardware_of, moves_live, warnings
+from corral.server.services.hardware import check_size, hardware_of, moves_live, on_networks, warnings
 from corral.server.services.migration import (
     Figures,
     Preflight,
@@ -192,7 +192,7 @@ class VMs:
         return VMSpec(
             cpus=cpus,
             memory_bytes=memory_bytes,
-            hardware=hardware_of(chosen.hardware, cpus, memory_bytes),
+            hardware=on_networks(hardware_of(chosen.hardware, cpus, memory_bytes), self.mirror),
             disks=disks,
             nics=nics,
             cloud_init=chosen.cloud_init,

@@ -83,7 +83,7 @@ def test_bodies_are_what_the_api_takes(api: FakeApi, corral: Corral) -> None:
         "--network lan,model=e1000e,in-mbit=10 --secure-boot --tpm --cpu-model host --nested --cpus 4 --cpus-max 8 "
         "--topology sockets=1,cores=4,threads=2 --memory-max 8GiB --pin 2 --pin 4-5 --pin-emulator 0 --numa-cells 0 "
         "--hugepages 2MiB --graphics spice --video qxl --watchdog reset --machine pc-q35-7.2 "
-        "--device pci=0000:3b:00.0 --device usb=046d:c52b": requests.CreateVM,
+        "--device pci=0000:3b:00.0 --device usb=046d:c52b --device gpu:2 --device vf:lan": requests.CreateVM,
         "profile create db --cpus 8 --memory 32GiB --hugepages 1GiB --disks scsi,io=io_uring --nics queues=4,mbit=100 "
         "--summary x --no-tpm --restart always": requests.CreateProfile,
         "volume create data --size 1GiB --pool shared --label a=b": requests.CreateVolume,
@@ -91,6 +91,8 @@ def test_bodies_are_what_the_api_takes(api: FakeApi, corral: Corral) -> None:
         "pool create shared --path /srv/x --shared --node node1": requests.CreatePool,
         "network create default --bridge br0 --subnet 10.0.0.0/24 --dns 10.0.0.1": requests.CreateNetwork,
         "network create bare --bridge br0": requests.CreateNetwork,
+        "vm set web --policy pack --group a --group b": requests.UpdateVM,
+        "vm set web --no-groups": requests.UpdateVM,
         "vm set web --label a=b --protected --restart always --stop-timeout 5": requests.UpdateVM,
         "node set node1 --cpu-overcommit 2 --reserve-memory 1GiB": requests.UpdateNode,
         "node cordon node1": requests.UpdateNode,
@@ -129,12 +131,35 @@ def test_hardware_is_said_in_the_apis_words(api: FakeApi, corral: Corral) -> Non
     }
 
 
+DEVICES = [  # as it is said, as the API has it
+    ("gpu", {"kind": "gpu"}),
+    ("gpu:2", {"kind": "gpu", "count": 2}),
+    ("gpu:H100:2", {"kind": "gpu", "model": "H100", "count": 2}),
+    ("gpu:10de:2331:1", {"kind": "gpu", "model": "10de:2331", "count": 1}),
+    ("nvme:1", {"kind": "nvme", "count": 1}),
+    ("vf:lan", {"kind": "vf", "network": "lan"}),
+    ("mdev:nvidia-63", {"kind": "mdev", "id": "nvidia-63"}),
+    ("mdev:nvidia-63:2", {"kind": "mdev", "id": "nvidia-63", "count": 2}),
+    ("pci=0000:3b:00.0", {"kind": "pci", "id": "0000:3b:00.0"}),
+    ("usb=046d:c52b", {"kind": "usb", "id": "046d:c52b"}),
+]
+
+
+@pytest.mark.parametrize(("said", "body"), DEVICES)
+def test_devices_are_said_in_a_word(said: str, body: dict[str, object], api: FakeApi, corral: Corral) -> None:
+    api.on("POST", "/vms", SUCCEEDED)
+    assert corral("vm", "create", "web", "--device", said).code == 0
+    assert api.seen[0].json["hardware"] == {"devices": [body]}
+
+
 MISSAID = [  # name, options, what the message names
     ("unknown tuning", "--disk 1GiB,speed=high", "--disk"),
     ("neither yes nor no", "--disk 1GiB,iothread=maybe", "iothread"),
     ("no number", "--disk 1GiB,iops=many", "iops"),
     ("no topology", "--topology 2x2", "--topology"),
-    ("no device", "--device gpu", "--device"),
+    ("no device", "--device tpu", "--device"),
+    ("a device by half a class", "--device gpu:", "--device"),
+    ("two GPUs by an equals sign", "--device gpu=2", "--device"),
     ("two firmwares", "--secure-boot --firmware bios", "--firmware"),
     ("queues of no number", "--network lan,queues=x", "queues"),
 ]

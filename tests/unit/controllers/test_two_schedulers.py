@@ -1,4 +1,4 @@
-"""Two schedulers at once: claims never exceed capacity, whoever leads and whenever that changes."""
+"""Two schedulers at once: claims never exceed capacity, nor is a GPU given twice, whoever leads and whenever that changes."""
 
 import asyncio
 import random
@@ -10,7 +10,10 @@ import pytest
 from corral.clock import SystemClock
 from corral.controllers.desk import LeaderDesk
 from corral.controllers.placement import FleetKeeper, ask_of
+from corral.controllers.platform import settle
 from corral.errors import Conflict
+from corral.hypervisor.simulated.devices import a_gpu
+from corral.model.hardware import DeviceKind, Hardware, HostDevice
 from corral.model.ids import NodeId, VmId
 from corral.model.node import Inventory, Node, NodePhase, NodeSpec, NodeStatus
 from corral.model.units import GiB
@@ -21,12 +24,15 @@ from corral.store.interface import Deposed, LeaderLease, Put
 from corral.store.memory import MemoryStore
 from corral.store.mirror import Mirror
 
-NODES, VMS, FIT, LEAD_S = 4, 40, 32, 0.004  # VMs of 2 GiB; nodes of 16
+NODES, VMS, FIT, LEAD_S = 4, 40, 32, 0.004  # VMs of 2 GiB and a GPU; nodes of 16 and 8
+GPUS = tuple(a_gpu(bus, bus % 2) for bus in range(1, 9))
+WITH_GPU = Hardware(devices=(HostDevice(kind=DeviceKind.GPU),))
 
 
 def a_node(name: str, *, cordoned: bool = False) -> Node:
     spec = NodeSpec(reserve_memory_bytes=0, cordoned=cordoned)
-    status = NodeStatus(phase=NodePhase.READY, inventory=Inventory(cpus=64, memory_bytes=16 * GiB))
+    inventory = Inventory(cpus=64, memory_bytes=16 * GiB, devices=GPUS, gpus=GPUS)
+    status = NodeStatus(phase=NodePhase.READY, inventory=inventory)
     return Node(id=f"node-{name}", name=name, spec=spec, status=status)
 
 
@@ -78,7 +84,8 @@ class Scheduler:
 
     async def _take(self, desk: LeaderDesk, vm: VM, node: NodeId) -> None:
         """As VmController does it: claimed while the commit is on the way."""
-        status = msgspec.structs.replace(vm.status, node=node, phase=VMPhase.PREPARING)
+        platform = settle(self.keeper, vm, node)
+        status = msgspec.structs.replace(vm.status, node=node, phase=VMPhase.PREPARING, platform=platform)
         placed, there = vm.having(status=status), self.mirror.get(node)
         assert there
         self.keeper.fleet.see_vm(placed)
@@ -99,7 +106,10 @@ async def test_two_schedulers_never_give_more_than_there_is(seed: int) -> None:
     store, dice = MemoryStore(SystemClock()), random.Random(seed)
     await store.commit([Put(a_node(str(n))) for n in range(NODES)])
     await store.commit(
-        [Put(VM(id=f"vm-{n}", name=f"v{n}", spec=VMSpec(cpus=1, memory_bytes=2 * GiB))) for n in range(VMS)]
+        [
+            Put(VM(id=f"vm-{n}", name=f"v{n}", spec=VMSpec(cpus=1, memory_bytes=2 * GiB, hardware=WITH_GPU)))
+            for n in range(VMS)
+        ]
     )
     both = [Scheduler(name, store, seed) for name in ("one", "other")]
     running = [asyncio.create_task(s.run()) for s in both]
@@ -108,10 +118,16 @@ async def test_two_schedulers_never_give_more_than_there_is(seed: int) -> None:
         await store.commit(
             [Put(a_node(name, cordoned=dice.random() < 0.3))]
         )  # conflicts with who is about to use it
-        held = Counter(
-            vm.status.node for vm in (await store.load()).resources if isinstance(vm, VM) and vm.status.node
-        )
+        resources = (await store.load()).resources
+        held = Counter(vm.status.node for vm in resources if isinstance(vm, VM) and vm.status.node)
         assert all(count * 2 * GiB <= 16 * GiB for count in held.values()), held
+        gpus = Counter(
+            (vm.status.node, device.key)
+            for vm in resources
+            if isinstance(vm, VM)
+            for device in vm.status.platform.devices
+        )
+        assert gpus.total() == held.total() and set(gpus.values()) <= {1}, gpus
         await asyncio.sleep(0.001)
     await asyncio.gather(*running)
     placed = [vm for vm in (await store.load()).resources if isinstance(vm, VM) and vm.status.node]

@@ -13,6 +13,8 @@ from corral.hypervisor.interface import DomainWish, HardwareLacking
 from corral.hypervisor.libvirt.domain_xml import build_domain_xml
 from corral.hypervisor.libvirt.host_profile import FirmwareFiles, HostProfile
 from corral.hypervisor.libvirt.identity import domain_uuid, read_identity
+from corral.hypervisor.libvirt.mdevs import named_in, wanted
+from corral.hypervisor.libvirt.places import keep_places
 from corral.model.hardware import (
     Bus,
     DeviceKind,
@@ -25,6 +27,7 @@ from corral.model.hardware import (
     GuestCpu,
     GuestKind,
     Hardware,
+    HeldDevice,
     HostDevice,
     NicLimits,
     NicModel,
@@ -84,6 +87,17 @@ def wish(**changes: object) -> DomainWish:
     }
     return DomainWish(**{**plain, **changes})  # type: ignore[arg-type]
 
+
+HELD = (
+    HeldDevice(kind=DeviceKind.PCI, id="0000:3b:00.0"),
+    HeldDevice(kind=DeviceKind.VF, id="0000:17:00.2", network="net-1", mac="0e:11:22:33:44:55", vlan=42),
+    HeldDevice(
+        kind=DeviceKind.MDEV,
+        id="nvidia-558",
+        parent="0000:af:00.4",
+        uuid="c044a100-54d2-8b1e-85b3-a6a62d165c01",
+    ),
+)
 
 CASES = [  # name of the golden file, wish, host, more arguments
     ("small-tcg", wish(nics=(nic(0),), seed_path="/var/lib/corral/agent/seeds/web.iso"), TCG, {}),
@@ -152,12 +166,33 @@ CASES = [  # name of the golden file, wish, host, more arguments
                 cpu_model="Haswell-noTSX",
                 graphics=Graphics.SPICE,
                 devices=(
-                    HostDevice(kind=DeviceKind.PCI, id="0000:3b:00.1"),
+                    HostDevice(kind=DeviceKind.PCI, id="10de:1aef"),
                     HostDevice(kind=DeviceKind.USB, id="046d:c52b"),
                 ),
-            )
+            ),
+            platform=Platform(
+                devices=(
+                    HeldDevice(kind=DeviceKind.PCI, id="0000:3b:00.1"),
+                    HeldDevice(kind=DeviceKind.USB, id="046d:c52b"),
+                )
+            ),
         ),
         UEFI_KVM,
+        {},
+    ),
+    (
+        "devices-by-class",
+        wish(
+            hardware=Hardware(
+                devices=(
+                    HostDevice(kind=DeviceKind.GPU, model="H100"),
+                    HostDevice(kind=DeviceKind.VF, network="net-1"),
+                    HostDevice(kind=DeviceKind.MDEV, id="nvidia-558"),
+                )
+            ),
+            platform=Platform(devices=HELD, near_cell=1),
+        ),
+        KVM,
         {},
     ),
     ("nested-tcg", wish(hardware=Hardware(nested=True)), TCG, {}),
@@ -185,6 +220,15 @@ def test_golden_files_are_what_libvirt_takes() -> None:
     words = ["xmllint", "--noout", "--relaxng", str(SCHEMA), *map(str, files)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0 and len(files) >= len(CASES), done.stderr
+
+
+def test_a_definition_says_which_slices_each_start_needs() -> None:
+    """The domain names a UUID only: of what it is made stands in Corral's mark, and no other device does."""
+    document = build_domain_xml(wish(platform=Platform(devices=HELD)), KVM)
+    assert wanted(document) == HELD[2:] and wanted(build_domain_xml(wish(), KVM)) == ()
+    assert named_in(document) == {HELD[2].uuid}
+    placed = keep_places(document, "")
+    assert wanted(placed) == HELD[2:]
 
 
 def test_firmware_that_the_host_lacks() -> None:

@@ -268,6 +268,19 @@ def test_together_more_find_room_than_one_by_one() -> None:
     assert not fleet.claims, "nothing is claimed by deciding"
 
 
+def test_small_requests_choose_before_large_ones_as_in_the_replay() -> None:
+    """What was asked for by itself takes the gap on the node that is in use; three that belong together stay together."""
+    fleet = a_fleet(a_node("used"), a_node("new"), on={"old": "used"})
+    fleet.claim(VmId("most"), (Claim(NodeId("used"), 5, 13 * GiB),))
+    three = [an_ask(f"web{n}", cpus=2, memory_bytes=2 * GiB, batch="web") for n in range(3)]
+    alone = an_ask("alone", cpus=2, memory_bytes=2 * GiB)
+    for policy in ("pack", "balance"):
+        asks = [msgspec.structs.replace(ask, policy=policy) for ask in (*three, alone)]
+        assert [decision.node for decision in place_all(fleet, asks)] == ["new", "new", "new", "used"]
+    spread = [msgspec.structs.replace(ask, policy="spread") for ask in (*three, alone)]
+    assert [decision.node for decision in place_all(fleet, spread)][3] == "new"
+
+
 def test_all_or_none() -> None:
     fleet = a_fleet(a_node("a"))
     asks = [an_ask(f"vm-{n}", memory_bytes=6 * GiB) for n in range(3)]

@@ -12,6 +12,7 @@ from corral.model.hardware import (
     Graphics,
     GuestCpu,
     Hardware,
+    HeldDevice,
     HostDevice,
     NicLimits,
     Pinning,
@@ -172,6 +173,8 @@ def pci(id: str) -> HostDevice:
 
 
 USB = HostDevice(kind=DeviceKind.USB, id="046d:c52b")
+HAS_USB = HeldDevice(kind=DeviceKind.USB, id="046d:c52b")
+HAS_NET = HeldDevice(kind=DeviceKind.PCI, id="0000:5e:00.0")
 STICK = UsbDevice(address="1-4", id="046d:c52b")
 WHOLE_GPU = (pci("0000:3b:00.0"), pci("0000:3b:00.1"))
 DEVICES = [  # name, the node's, what others hold, asked, reasons why not
@@ -181,12 +184,12 @@ DEVICES = [  # name, the node's, what others hold, asked, reasons why not
      ["IOMMU group shared with 0000:3b:00.1 there"]),
     ("absent", {"devices": (GPU,)}, (), (pci("0000:99:00.0"),),
      ["no PCI device 0000:99:00.0 with an IOMMU group there"]),
-    ("busy", {"devices": (NET,)}, (pci("0000:5e:00.0"),), (pci("15b3:1017"),), ["PCI device 15b3:1017 is in use there"]),
+    ("busy", {"devices": (NET,)}, (HAS_NET,), (pci("15b3:1017"),), ["PCI device 15b3:1017 is in use there"]),
     ("two of which one is there", {"devices": (NET,)}, (), (pci("15b3:1017"),) * 2,
      ["PCI device 15b3:1017 is in use there"]),
     ("USB", {"usb": (STICK,)}, (), (USB,), []),
     ("USB absent", {}, (), (USB,), ["no USB device 046d:c52b there"]),
-    ("USB busy", {"usb": (STICK,)}, (USB,), (USB,), ["USB device 046d:c52b is in use there"]),
+    ("USB busy", {"usb": (STICK,)}, (HAS_USB,), (USB,), ["USB device 046d:c52b is in use there"]),
     ("USB that can't be told apart", {"usb": (STICK, STICK)}, (), (USB,), ["2 USB devices 046d:c52b there"]),
 ]  # fmt: skip
 
@@ -195,7 +198,7 @@ DEVICES = [  # name, the node's, what others hold, asked, reasons why not
     ("has", "held", "asked", "reasons"), [pytest.param(*r[1:], id=r[0]) for r in DEVICES]
 )
 def test_devices(
-    has: dict[str, object], held: tuple[HostDevice, ...], asked: tuple[HostDevice, ...], reasons: list[str]
+    has: dict[str, object], held: tuple[HeldDevice, ...], asked: tuple[HostDevice, ...], reasons: list[str]
 ) -> None:
     other = a_vm("other", node="n", platform=Platform(devices=held))
     keeper = keeper_of(a_node("n", **has), other)
@@ -207,10 +210,35 @@ def test_devices(
 
 
 def test_a_device_is_free_again_when_its_vm_is_gone() -> None:
-    other = a_vm("other", node="n", platform=Platform(devices=(USB,)))
+    other = a_vm("other", node="n", platform=Platform(devices=(HAS_USB,)))
     keeper = keeper_of(a_node("n", usb=(STICK,)), other)
     keeper.fleet.forget_vm(other.id)
     assert out(keeper, a_vm(devices=(USB,))) == []
+
+
+TWO_CELLS = tuple(NumaCell(id=c, cpus=(2 * c, 2 * c + 1), memory_bytes=4 * GiB) for c in (0, 1))
+NEAR = [  # name, NUMA cells of the devices, hardware, where its memory comes from first
+    ("all in one cell", (1, 1), {}, 1),
+    ("in two", (0, 1), {}, None),
+    ("nobody says where", (None, None), {}, None),
+    ("a cell without memory", (2, 2), {}, None),
+    ("what the user says counts more", (1, 1), {"pinning": Pinning(cells="0")}, None),
+]
+
+
+@pytest.mark.parametrize(("cells", "hardware", "near"), [pytest.param(*r[1:], id=r[0]) for r in NEAR])
+def test_memory_comes_from_where_the_devices_are(
+    cells: tuple[int | None, ...], hardware: dict[str, object], near: int | None
+) -> None:
+    devices = tuple(
+        msgspec.structs.replace(NET, address=f"0000:5e:0{n}.0", iommu_group=n, numa_cell=cell)
+        for n, cell in enumerate(cells)
+    )
+    keeper = keeper_of(a_node("n", devices=devices, cells=TWO_CELLS))
+    vm = a_vm(devices=(pci("15b3:1017"),) * 2, **hardware)  # type: ignore[arg-type]
+    settled = settle(keeper, vm, NodeId("n"))
+    assert len(settled.devices) == 2 and settled.near_cell == near
+    assert settle(keeper, a_vm(), NodeId("n")).near_cell is None
 
 
 # ---- what is pinned

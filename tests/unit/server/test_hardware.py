@@ -13,11 +13,19 @@ from corral.model.hardware import (
     NicModel,
     Topology,
 )
+from corral.model.network import Segment
 from corral.model.profile import DiskChoice, HardwareChoice, NicChoice, VMProfile, VMProfileSpec
 from corral.model.units import GiB, MiB, parse_size
 from corral.model.vm import VM, RestartPolicy
 from corral.server.services.hardware import hardware_of
-from corral.server.services.requests import CreateProfile, CreateVM, NewDisk, NewNic, UpdateProfile
+from corral.server.services.requests import (
+    CreateNetwork,
+    CreateProfile,
+    CreateVM,
+    NewDisk,
+    NewNic,
+    UpdateProfile,
+)
 from tests.unit.server.rig import ASKING, Rig, in_rig
 
 
@@ -142,6 +150,15 @@ REFUSED = [  # name, body, field
     ("PCI device of no address", body(devices=[{"kind": "pci", "id": "3b:00.0"}]), "hardware.devices[0].id"),
     ("USB device by a PCI address", body(devices=[{"kind": "usb", "id": "0000:3b:00.0"}]), "hardware.devices[0].id"),
     ("one device twice", body(devices=[{"kind": "usb", "id": "046d:c52b"}] * 2), "hardware.devices[1].id"),
+    ("a GPU by an address", body(devices=[{"kind": "gpu", "id": "0000:3b:00.0"}]), "hardware.devices[0].id"),
+    ("a slice of no type", body(devices=[{"kind": "mdev"}]), "hardware.devices[0].id"),
+    ("a slice of a model", body(devices=[{"kind": "mdev", "id": "nvidia-63", "model": "A40"}]), "hardware.devices[0].model"),
+    ("a GPU on a network", body(devices=[{"kind": "gpu", "network": "lan"}]), "hardware.devices[0].network"),
+    ("no GPUs", body(devices=[{"kind": "gpu", "count": 0}]), "hardware.devices[0].count"),
+    ("GPUs without end", body(devices=[{"kind": "gpu", "count": 33}]), "hardware.devices[0].count"),
+    ("more devices than slots", body(devices=[{"kind": "gpu", "count": 20}, {"kind": "vf", "count": 20}]), "hardware.devices"),
+    ("one address several times", body(devices=[{"kind": "pci", "id": "0000:3b:00.0", "count": 2}]), "hardware.devices[0].id"),
+    ("a virtual function on an isolated network", body(devices=[{"kind": "vf", "network": "alone"}]), "hardware.devices[0].network"),
     ("NVMe", {"disks": [{"size": "1GiB", "bus": "nvme"}]}, "disks[0].bus"),
     ("AIO through the page cache", {"disks": [{"size": "1GiB", "io": "native", "cache": "writeback"}]}, "disks[0].io"),
     ("thread for a SATA disk", {"disks": [{"size": "1GiB", "bus": "sata", "iothread": True}]}, "disks[0].iothread"),
@@ -156,6 +173,8 @@ REFUSED = [  # name, body, field
 @in_rig
 async def test_what_can_not_be_is_named(rig: Rig) -> None:
     await furnished(rig)
+    alone = CreateNetwork(name="alone", segment=Segment.ISOLATED)
+    await rig.services.networks.create(alone, ASKING)
     for name, fields, field in REFUSED:
         ask = msgspec.convert({"name": "web", **fields}, CreateVM)
         with pytest.raises(Invalid) as refused:

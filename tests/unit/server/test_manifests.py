@@ -121,6 +121,24 @@ async def test_the_manifest_says_hardware_that_is_not_as_usual(rig: Rig) -> None
 
 
 @in_rig
+async def test_devices_by_class_are_said_with_the_names_of_networks(rig: Rig) -> None:
+    await furnished(rig)
+    devices = [
+        {"kind": "gpu", "model": "H100", "count": 2},
+        {"kind": "vf", "network": "lan"},
+        {"kind": "mdev", "id": "nvidia-63"},
+        {"kind": "pci", "id": "10de:2204"},
+    ]
+    await rig.apply(kind="VM", name="ai", hardware={"devices": devices}, disks=[{"image": "debian"}])
+    vm = rig.mirror.find(VM, "ai")
+    assert vm.spec.hardware.devices[1].network == rig.mirror.find(Network, "lan").id
+    manifest = manifest_of(vm, declared_kind("vm"), rig.mirror)
+    assert manifest["hardware"] == {"devices": devices}
+    (applied,) = await rig.apply_all([manifest])
+    assert (applied.action, applied.changes) == ("unchanged", ())
+
+
+@in_rig
 async def test_the_first_file_applied_again_changes_nothing(rig: Rig) -> None:
     """Although it says less than what was made of it: addresses, pools."""
     await rig.shared_pool()

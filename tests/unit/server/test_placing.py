@@ -1,9 +1,11 @@
 """Policies, groups and dedicated CPUs, from the request to the assignment; inventories that can't be."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
-from corral.model.node import Inventory, Node, NumaCell, PoolOnNode
+from corral.model.node import Inventory, MdevType, Node, NumaCell, PciDevice, PoolOnNode
 from corral.model.operation import Operation, OperationState
 from corral.model.units import GiB, MiB
 from corral.model.vm import VM
@@ -28,6 +30,15 @@ def a_cell(**fields: object) -> Inventory:
     return changed(cells=(msgspec.structs.replace(CELLS[0], **fields),))
 
 
+DEVICE = PciDevice(
+    address="0000:3b:00.0", vendor="0x10de", device="0x2331", pci_class="0x030200", iommu_group=1
+)
+
+
+def a_device(**fields: Any) -> Inventory:
+    return changed(devices=(msgspec.structs.replace(DEVICE, **fields),))
+
+
 ABSURD = [  # name, inventory, what is said of it
     ("as it should be", GOOD, ""),
     ("less than no CPUs", changed(cpus=-1), "cpus is negative: -1"),
@@ -40,6 +51,16 @@ ABSURD = [  # name, inventory, what is said of it
     ("less than no pages", a_cell(hugepages={"2097152": -3}), "cells[0].hugepages is negative: -3"),
     ("a CPU twice", changed(cells=(CELLS[0], msgspec.structs.replace(CELLS[0], id=1))), "a CPU is in two NUMA cells"),
     ("a cell twice", changed(cells=(CELLS[0], CELLS[0])), "two NUMA cells have the same id"),
+    ("a device far away", a_device(numa_cell=64), "0000:3b:00.0.numa_cell is 64, more than any machine has (63)"),
+    ("a device of no group", a_device(iommu_group=-2), "0000:3b:00.0.iommu_group is negative: -2"),
+    ("split into less than nothing", a_device(virtual_functions=-1), "0000:3b:00.0.virtual_functions is negative: -1"),
+    ("slices of no number", a_device(slices=(MdevType(type="t", instances=float("nan")),)),
+     "0000:3b:00.0.slices[t].instances is nan"),
+    ("slices without end", a_device(slices=(MdevType(type="t", instances=10**9),)),
+     "0000:3b:00.0.slices[t].instances is 1000000000, more than any machine has (4096)"),
+    ("slices that owe", a_device(slices=(MdevType(type="t", made=-1),)), "0000:3b:00.0.slices[t].made is negative: -1"),
+    ("slices by one name", a_device(slices=(MdevType(type="t"),) * 2), "0000:3b:00.0 has two types of slices by one name"),
+    ("a device twice", changed(devices=(DEVICE, DEVICE)), "two PCI devices have the same address"),
     ("more pages than memory", changed(memory_bytes=16 * MiB), "32 MiB in hugepages, of 16 MiB of memory"),
 ]  # fmt: skip
 
@@ -119,6 +140,32 @@ async def test_groups_keep_vms_apart_and_what_contradicts_itself_is_refused(rig:
     both = {"rules": [{"kind": "anti-affinity", "domain": "rack"}, {"kind": "affinity"}]}
     refused = await rig.apply(kind="PlacementGroup", name="both", spec=both)
     assert refused.trouble and refused.trouble.code == "group.contradictory"
+
+
+@in_rig
+async def test_policy_and_groups_of_a_vm_can_be_changed(rig: Rig) -> None:
+    """They count the next time that it is placed; a VM that waits because of its group is placed at once."""
+    await rig.shared_pool()
+    await rig.node("n1")
+    await rig.apply(kind="PlacementGroup", name="apart", spec={"rules": [{"kind": "anti-affinity"}]})
+    for name in ("a", "b"):
+        await rig.apply(kind="VM", name=name, running=False, groups=["apart"])
+        await rig.clock.sleep(1)
+    assert rig.mirror.find(VM, "b").status.node is None
+    changed = await rig.apply(kind="VM", name="a", policy="pack", groups=[])
+    assert changed.action == "update" and changed.trouble is None
+    await rig.clock.sleep(6)
+    a, b = (rig.mirror.find(VM, name) for name in "ab")
+    assert (a.spec.policy, a.spec.groups) == ("pack", ()) and b.status.node
+    for name, kind in (("on", "affinity"), ("off", "anti-affinity")):
+        rules = [{"kind": kind, "nodes": ["disk=fast"]}]
+        await rig.apply(kind="PlacementGroup", name=name, spec={"rules": rules})
+    refused = await rig.apply(kind="VM", name="b", groups=["on", "off"])
+    assert refused.trouble and refused.trouble.code == "group.contradictory"
+    for fields in ({"policy": "nonsense"}, {"groups": ["nobody"]}):
+        refused = await rig.apply(kind="VM", name="b", **fields)
+        assert refused.trouble and "no" in refused.trouble.message
+    assert rig.mirror.find(VM, "b").spec == b.spec
 
 
 @in_rig

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from corral.errors import CorralError, InUse, Invalid, NameTaken, NotFound, PreconditionFailed, Protected
+from corral.model.group import PlacementGroup
 from corral.model.migration import MigrationPolicy
 from corral.model.network import Subnet
 from corral.model.operation import Operation, OperationState, Verb
@@ -16,7 +17,15 @@ from corral.model.vm import VM, DomainState, RestartPolicy, VMPhase, VMReport
 from corral.model.volume import ObjectReport, ObjectState, Volume
 from corral.server.services.base import KeyReused
 from corral.server.services.nics import NoAddress
-from corral.server.services.requests import CreateVM, CreateVolume, MigrateVM, NewDisk, NewNic, UpdateVM
+from corral.server.services.requests import (
+    CreateGroup,
+    CreateVM,
+    CreateVolume,
+    MigrateVM,
+    NewDisk,
+    NewNic,
+    UpdateVM,
+)
 from corral.server.services.things import NodeHasVMs
 from corral.server.services.vms import NotRunning
 from tests.unit.server.rig import ASKING, Rig, in_rig
@@ -148,6 +157,8 @@ GIVEN: dict[str, Any] = {  # a new value for each field of an update
     "protected": True,
     "restart": RestartPolicy.ALWAYS,
     "stop_timeout_s": 7.0,
+    "policy": "pack",
+    "groups": ("apart",),
     "migration_policy": MigrationPolicy(post_copy=True, bandwidth_bytes_s=8 << 20),
 }
 
@@ -158,9 +169,11 @@ def test_each_field_of_an_update_arrives(field: str) -> None:
     async def test(rig: Rig) -> None:
         await rig.shared_pool()
         await rig.vm(running=False)
+        await rig.services.groups.create(CreateGroup(name="apart"), ASKING)
         await rig.services.changes.update("web", UpdateVM(**{field: GIVEN[field]}), ASKING)
         (vm,) = rig.mirror.list(VM)
         shown = {**msgspec.structs.asdict(vm.spec), "name": vm.name, "labels": vm.labels}
+        shown["groups"] = tuple(rig.mirror.find(PlacementGroup, id).name for id in vm.spec.groups)
         shown["memory"] = format_size(vm.spec.memory_bytes).replace(" ", "")
         assert shown[field] == GIVEN[field]
 

@@ -91,6 +91,15 @@ def _nics(vm: VM, mirror: Mirror) -> list[Form]:
     return [_same(nic, requests.NewNic) | {"network": name_of(nic.network, mirror)} for nic in vm.spec.nics]
 
 
+def _hardware(vm: VM, mirror: Mirror) -> Form:
+    form = hardware_form(vm.spec.hardware)
+    devices = [
+        device | {"network": name_of(device["network"], mirror)} if "network" in device else device
+        for device in form["devices"]
+    ]
+    return form | {"devices": devices}
+
+
 def _same(part: Struct, request: type[Struct]) -> Form:
     """The fields that a part of a spec and the part of a request that made it have in common."""
     common = [f for f in request.__struct_fields__ if hasattr(part, f)]
@@ -167,7 +176,7 @@ DECLARED: Final[
         service="vms",
         read={
             "memory": _size("memory_bytes"),
-            "hardware": lambda vm, mirror: hardware_form(vm.spec.hardware),
+            "hardware": _hardware,
             "disks": _disks,
             "nics": _nics,
             "node": _name("node"),
