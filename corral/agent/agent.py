@@ -176,7 +176,7 @@ class Agent:
                     attempt = 0
                     self._lanes.wake(event.vm)
                     if DEFINED in event.what:
-                        self._vms.handed.set()
+                        self._found.defined()
             except CorralError as error:
                 log.warning("hypervisor: %s", error.message)
             await self._clock.sleep(backoff_s(attempt, self._clock, most_s=2.0))

@@ -21,6 +21,7 @@ from corral.model.ids import VmId
 
 log = logging.getLogger("corral.agent")
 LOOK_S: Final = 10.0
+SETTLE_S: Final = 0.3  # after a define: what the agent is about with that domain goes first
 
 
 class FoundWatch:
@@ -38,6 +39,16 @@ class FoundWatch:
         self._hypervisor, self._reporter, self._clock, self.soon = hypervisor, reporter, clock, soon
         self._look_s = LOOK_S * leisure
         self._tell_drifts = tell_drifts
+        self._timer: asyncio.TimerHandle | None = None
+
+    def defined(self) -> None:
+        """A domain was defined, by Corral or by somebody else: look, once for all that come close together."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SETTLE_S, self._settled)
+
+    def _settled(self) -> None:
+        self._timer = None
+        self.soon.set()
 
     async def run(self) -> None:
         """Without end."""

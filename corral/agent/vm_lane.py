@@ -57,7 +57,6 @@ REPEATS: Final = 3  # of one step at once; more often it waits: it does not have
 UPDATE_S: Final = 180.0  # for all steps of a change, each of which waits for the guest
 SAVE_AGAIN_S_MAX: Final = 10.0
 QUIET: Final = (
-    r.LookAtGround,
     r.LookAtPending,
     r.Remember,
     r.Conclude,
@@ -139,6 +138,13 @@ class VmLanes:
             self._note_seen(lane, vm, (await self._looker.look()).get(vm.vm))
             seen = self._seen(vm, lane, moving)
             step = r.plan(vm, seen)
+            if isinstance(step, r.LookAtGround):  # it changes nothing about the domain: no need to look again
+                lane.ground = await self._look_at_ground(vm)
+                if self._held.assignments.get(key) is not vm:
+                    return 0.0  # told otherwise meanwhile
+                self._went_well(lane, step)
+                seen = self._seen(vm, lane, moving)
+                step = r.plan(vm, seen)
             if not isinstance(step, QUIET):
                 self._publish(vm, lane, seen, step)
             wait_s = await self._act(vm, lane, step)
@@ -291,8 +297,6 @@ class VmLanes:
             case r.Wait(seconds):
                 lane.ground = lane.pending = None
                 return seconds
-            case r.LookAtGround():
-                lane.ground = await self._look_at_ground(vm)
             case r.Remember(note):
                 await self._remember(vm, lane, note)
             case r.Update(note, force):

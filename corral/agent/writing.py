@@ -11,6 +11,7 @@ Start here     Writing.run()
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from math import sqrt
 from typing import Final
 
 from msgspec import Struct
@@ -20,11 +21,13 @@ from corral.clock import Clock
 from corral.errors import CorralError
 from corral.hypervisor.interface import Hypervisor
 from corral.model.ids import VmId
+from corral.model.units import MiB
 
 ANSWER_S: Final = 10.0
 LONG_S: Final = 3  # a guest that writes to the same pages again and again wrote to no more in so long
 SATURATED: Final = 0.75
 PAUSE_S: Final = 1.0  # between two guests
+SAMPLE_BYTES: Final = 2 * MiB  # of a guest's memory that QEMU looks at one page of
 ROUND_S: Final = 8.0  # that a round takes at least
 
 
@@ -37,6 +40,11 @@ class Measured(Struct, frozen=True, kw_only=True):
 
 
 UNKNOWN: Final = Measured()
+
+
+def at_most(sampled_bytes: float) -> float:
+    """What it is but for chance: QEMU counts few pages, and one standard deviation of a small count is a lot."""
+    return sampled_bytes + sqrt(sampled_bytes * SAMPLE_BYTES)
 
 
 class Writing:
@@ -88,6 +96,6 @@ class Writing:
             ends = long < SATURATED * LONG_S * short
             self._latest[vm] = Measured(
                 dirty_bytes_s=short,
-                working_bytes=max(long, short) if ends else None,
+                working_bytes=at_most(max(long, short)) if ends else None,
                 memory_bytes=memory_bytes,
             )

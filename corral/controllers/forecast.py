@@ -8,6 +8,7 @@ Next door      migration_plan.py asks when both nodes are ready, server/services
 Start here     choose()
 """
 
+from collections.abc import Mapping
 from statistics import median
 from typing import Final
 
@@ -21,6 +22,7 @@ from corral.model.migration import (
     MigrationHow,
     MigrationLink,
     MigrationPolicy,
+    MigrationResult,
 )
 from corral.model.units import GiB, MiB
 
@@ -44,7 +46,8 @@ class Outlook(Struct, frozen=True, kw_only=True):
     """What is known before a migration."""
 
     memory_bytes: int  # of the VM
-    first_bytes: int = 0  # of it, that are not zero; 0: not known
+    resident_bytes: int = 0  # what it takes of its node's; 0: not known
+    last: MigrationResult | None = None  # of this VM
     dirty_bytes_s: float | None = None  # None: not measured
     working_bytes: float | None = (
         None  # all that the guest writes to again and again; None: no end of it was seen
@@ -69,7 +72,7 @@ def choose(outlook: Outlook) -> tuple[MigrationHow, Forecast]:
     """The best method that is allowed, with what it will take and why it was chosen."""
     policy, link = outlook.policy, outlook.link or ASSUMED
     bytes_s = min(link.bandwidth_bytes_s, policy.bandwidth_bytes_s or float("inf"))
-    first = min(outlook.memory_bytes, outlook.first_bytes or outlook.memory_bytes)
+    first = first_pass(outlook)
     plain, slowed = (
         play(
             first,
@@ -106,13 +109,31 @@ def choose(outlook: Outlook) -> tuple[MigrationHow, Forecast]:
         rounds=2 if post_copy == "soon" else slowed.rounds,
         converges=slowed.converges or post_copy != "",
         memory_bytes=first,
+        resident_bytes=outlook.resident_bytes,
         disk_bytes=outlook.disk_bytes,
         dirty_bytes_s=outlook.dirty_bytes_s,
         bandwidth_bytes_s=bytes_s,
+        rest_ms=round(left_s * 1000, 1),
         measured=outlook.link is not None,
         method=how.name,
         why=why,
     )
+
+
+def first_pass(outlook: Outlook) -> int:
+    """Bytes that one pass over the memory sends: pages of zeros cost nothing.
+
+    As the last migration found it, and what the VM has come to hold since; else what is resident, which a guest that
+    has run for long knows to be too much. Neither is more than its memory: QEMU's own total counts memory that could
+    be plugged in, too.
+    """
+    most, last = outlook.memory_bytes, outlook.last
+    found = last.figures if last else None
+    if not last or not found or not found.zero_bytes or not found.memory_bytes:
+        return min(most, outlook.resident_bytes or most)
+    before = last.forecast.resident_bytes if last.forecast else 0
+    grown = max(0, outlook.resident_bytes - before) if before else 0
+    return min(most, max(0, min(most - found.zero_bytes, found.memory_bytes)) + grown)
 
 
 def play(
@@ -173,10 +194,26 @@ def _parallel(outlook: Outlook, bytes_s: float, post_copy: bool) -> int:
     return policy.parallel or (PARALLEL if many else 1)
 
 
+def link_to(links: Mapping[str, MigrationLink], target: str) -> MigrationLink | None:
+    """What is known of the way to that node; else the middle of what this node's other ways are like."""
+    if target in links or not links:
+        return links.get(target)
+    ways = links.values()
+    return MigrationLink(
+        bandwidth_bytes_s=median(w.bandwidth_bytes_s for w in ways),
+        overhead_s=median(w.overhead_s for w in ways),
+        downtime_ms=median(w.downtime_ms for w in ways),
+    )
+
+
 def learned(
     old: MigrationLink | None, figures: MigrationFigures, forecast: Forecast | None, how: MigrationHow
 ) -> MigrationLink | None:
-    """The link's figures after a migration that went over it; None: it taught nothing."""
+    """The link's figures after a migration that went over it; None: it taught nothing.
+
+    The overhead is mostly the time in which the target makes a machine ready, so a busy moment can treble it: what is
+    assumed counts as one migration more, until there are several.
+    """
     if figures.downtime_ms is None or figures.total_s <= 0 or figures.post_copy:
         return old
     told = old or ASSUMED
@@ -185,16 +222,16 @@ def learned(
     if not capped and figures.bandwidth_bytes_s and figures.memory_bytes >= LEARN_BYTES_LEAST:
         bandwidth = figures.bandwidth_bytes_s
     sending_s = (figures.memory_bytes + figures.disk_bytes) / (figures.bandwidth_bytes_s or bandwidth)
-    sending_ms = forecast.downtime_ms - told.downtime_ms if forecast else 0.0
+    rest_ms = forecast.rest_ms if forecast else 0.0
     newest = LinkSample(
         bandwidth_bytes_s=bandwidth,
         overhead_s=max(0.0, figures.total_s - sending_s),
-        downtime_ms=max(0.0, figures.downtime_ms - max(0.0, sending_ms)),
+        downtime_ms=max(0.0, figures.downtime_ms - rest_ms),
     )
     last = (*(old.last if old else ()), newest)[-LAST:]
     return MigrationLink(
         bandwidth_bytes_s=median(s.bandwidth_bytes_s for s in last),
-        overhead_s=median(s.overhead_s for s in last),
+        overhead_s=median((ASSUMED.overhead_s, *(s.overhead_s for s in last))),
         downtime_ms=median(s.downtime_ms for s in last),
         migrations=told.migrations + 1,
         last=last,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from corral.controllers.forecast import Outlook, choose
+from corral.controllers.forecast import Outlook, choose, link_to
 from corral.model.ids import NodeId, VolumeId
 from corral.model.migration import (
     Migration,
@@ -166,22 +166,15 @@ def _go(
 def outlook_of(vm: VM, migration: Migration, measured: MigrationReport | None, seen: Seen) -> Outlook:
     return Outlook(
         memory_bytes=vm.spec.memory_bytes,
-        first_bytes=first_bytes(vm, measured.memory_bytes if measured else 0),
+        last=vm.status.last_migration,
+        resident_bytes=measured.memory_bytes if measured else 0,
         dirty_bytes_s=measured.dirty_bytes_s if measured else None,
         working_bytes=measured.working_bytes if measured else None,
         disk_bytes=seen.disk_bytes,
-        link=seen.links.get(migration.target),
+        link=link_to(seen.links, migration.target),
         policy=vm.spec.migration_policy,
         tls=seen.tls,
     )
-
-
-def first_bytes(vm: VM, resident_bytes: int) -> int:
-    """What a pass over its memory sends: as the last migration found it, else what is resident."""
-    last = vm.status.last_migration
-    if last and last.figures and last.figures.first_bytes:
-        return last.figures.first_bytes
-    return resident_bytes
 
 
 def _move(

@@ -18,7 +18,7 @@ import msgspec
 from corral.clock import new_id
 from corral.controllers.desk import LeaderDesk, Seat
 from corral.controllers.fleet_problem import Foresee, Question, default_policy, moves_of, question_of
-from corral.controllers.forecast import Outlook, choose
+from corral.controllers.forecast import Outlook, choose, link_to
 from corral.controllers.placement import FleetKeeper, keeper_of, local_volumes
 from corral.controllers.preflight import Obstacle, obstacles_at, obstacles_of
 from corral.controllers.rebalance_plan import Go, Plan, next_step
@@ -61,18 +61,16 @@ def foresee_from(mirror: Mirror) -> Foresee:
 
     def foresee(vm: VM) -> Forecast | None:
         source = mirror.get(vm.status.node or "")
-        links = list(source.status.links.values()) if isinstance(source, Node) else []
+        links = source.status.links if isinstance(source, Node) else {}
         last = vm.status.last_migration
         figures = last.figures if last else None
         return choose(
             Outlook(
                 memory_bytes=vm.spec.memory_bytes,
-                first_bytes=figures.first_bytes if figures else 0,
+                last=last,
                 dirty_bytes_s=figures.dirty_bytes_s if figures and figures.dirty_bytes_s else None,
                 disk_bytes=sum(disk_bytes(v) for v in local_volumes(mirror, vm)),
-                link=sorted(links, key=lambda link: link.bandwidth_bytes_s)[len(links) // 2]
-                if links
-                else None,
+                link=link_to(links, ""),
                 policy=vm.spec.migration_policy,
             )
         )[1]

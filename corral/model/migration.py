@@ -81,9 +81,11 @@ class Forecast(Struct, frozen=True, kw_only=True):
     rounds: int  # passes over the memory
     converges: bool  # False: it takes post-copy, or ends at its timeout
     memory_bytes: int  # of the first pass
+    resident_bytes: int = 0  # what the VM took of its node's memory then; 0: not known
     disk_bytes: int = 0  # of local volumes
     dirty_bytes_s: float | None = None  # None: not measured
     bandwidth_bytes_s: float = 0.0
+    rest_ms: float = 0.0  # of the downtime: sending what is left then
     measured: bool = False  # the link's figures come from earlier migrations, else they are assumed
     method: str = ""  # MigrationHow.name
     why: str = ""  # this method
@@ -96,7 +98,7 @@ class MigrationFigures(Struct, frozen=True, kw_only=True):
     total_s: float = 0.0
     rounds: int = 0
     memory_bytes: int = 0  # sent, all rounds together
-    first_bytes: int = 0  # that were not zero: what one pass over the memory sends
+    zero_bytes: int = 0  # pages of zeros, which cost nothing
     disk_bytes: int = 0
     bandwidth_bytes_s: float = 0.0  # while memory was sent
     dirty_bytes_s: float = 0.0  # at the end

@@ -88,6 +88,16 @@ def drifts(
     return found
 
 
+def is_drifted(connection: libvirt.virConnect, vm: VmId, definitions: Definitions) -> bool:
+    """Whether somebody else has changed this one's definition."""
+    with suppress(libvirt.libvirtError):
+        domain = connection.lookupByUUIDString(domain_uuid(vm))
+        owner = domains.identity_of(domain)
+        if owner and domain.isPersistent():
+            return definitions.drift(vm, _seen(connection, domain, owner.generation)) is not None
+    return False
+
+
 def _seen(connection: libvirt.virConnect, domain: libvirt.virDomain, generation: int) -> Seen:
     xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     return Seen(version=connection.getLibVersion(), generation=generation, xml=xml)

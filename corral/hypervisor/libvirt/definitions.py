@@ -56,6 +56,7 @@ class Definitions:
         """Blocking. This is how Corral wants it."""
         xml = text_of(plain(parse(seen.xml)))
         self._keep(vm, Record(version=seen.version, generation=seen.generation, xml=xml))
+        self._told[vm] = (seen.xml, self._known[vm], None)  # what was just recorded needs no comparing
 
     def move_on(self, vm: VmId, generation: int) -> None:
         """Blocking. The record stays, for a drift is in the way of this generation."""

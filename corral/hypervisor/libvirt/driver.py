@@ -416,7 +416,7 @@ class LibvirtHypervisor:
         await self._disk(vm, "copy a disk", lambda c, uuid: disk_moves.copy(c, uuid, path, to_path, format))
 
     async def pivot_disk(self, vm: VmId, path: str) -> None:
-        clean = vm not in await self.drifts()
+        clean = not await self._is_drifted(vm)
         await self._disk(vm, "pivot a disk", lambda c, uuid: disk_moves.pivot(c, uuid, path))
         if clean:  # libvirt has changed the definition with it: that is how it is to be
             await asyncio.to_thread(self._definitions.forget, vm)
@@ -451,9 +451,12 @@ class LibvirtHypervisor:
     # ---- change while it runs
 
     async def update(self, vm: VmId, *, force: bool = False) -> tuple[Pending, ...]:
-        if vm in await self.drifts():  # what somebody else changed is not to reach the guest by itself
+        if await self._is_drifted(vm):  # what somebody else changed is not to reach the guest by itself
             return await self.pending(vm)
         return await self._updates.update(domain_uuid(vm), force=force)
+
+    async def _is_drifted(self, vm: VmId) -> bool:
+        return await self._call(vm, f"compare {vm}", lambda c: defining.is_drifted(c, vm, self._definitions))
 
     async def pending(self, vm: VmId) -> tuple[Pending, ...]:
         return await self._updates.pending(domain_uuid(vm))

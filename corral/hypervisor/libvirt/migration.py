@@ -191,13 +191,12 @@ def progress(figures: Mapping[str, int | str]) -> MigrationProgress:
         _whole(figures, libvirt.VIR_DOMAIN_JOB_DATA_REMAINING),
     )
     page = _whole(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE) or PAGE_BYTES
-    zeros = _whole(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_CONSTANT) * page
     measured = MigrationFigures(
         downtime_ms=_number(figures, libvirt.VIR_DOMAIN_JOB_DOWNTIME) or None,
         total_s=_whole(figures, libvirt.VIR_DOMAIN_JOB_TIME_ELAPSED) / 1000,
         rounds=_whole(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_ITERATION),
         memory_bytes=_whole(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_NORMAL_BYTES),
-        first_bytes=max(0, _whole(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_TOTAL) - zeros),
+        zero_bytes=_whole(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_CONSTANT) * page,
         disk_bytes=_whole(figures, libvirt.VIR_DOMAIN_JOB_DISK_PROCESSED),
         bandwidth_bytes_s=_number(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_BPS),
         dirty_bytes_s=_number(figures, libvirt.VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE) * page,

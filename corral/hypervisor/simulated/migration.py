@@ -207,7 +207,6 @@ class _Move:
             total_s=self._elapsed_s(),
             rounds=self.rounds,
             memory_bytes=self.sent,
-            first_bytes=self.wish.memory_bytes,
             bandwidth_bytes_s=self.bytes_s,
             dirty_bytes_s=self.running.dirty_bytes_s * (1 - self.throttle / 100),
             remaining_bytes=self.left,

@@ -12,8 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from corral.controllers.forecast import Outlook, choose
-from corral.controllers.migration_plan import first_bytes
+from corral.controllers.forecast import Outlook, choose, link_to
 from corral.controllers.placement import keeper_of, local_volumes
 from corral.controllers.preflight import Obstacle, obstacles_at, obstacles_of
 from corral.controllers.vm_plan import disk_bytes
@@ -90,10 +89,11 @@ def foresee(mirror: Mirror, vm: VM, node: Node, figures: Figures) -> Forecast | 
     dirty = now.get("dirty_bytes_s", -1.0)
     outlook = Outlook(
         memory_bytes=vm.spec.memory_bytes,
-        first_bytes=first_bytes(vm, int(now.get("memory_bytes", 0))),
+        last=vm.status.last_migration,
+        resident_bytes=int(now.get("memory_bytes", 0)),
         dirty_bytes_s=None if dirty < 0 else dirty,
         disk_bytes=sum(disk_bytes(v) for v in local_volumes(mirror, vm)),
-        link=source.status.links.get(node.id),
+        link=link_to(source.status.links, node.id),
         policy=vm.spec.migration_policy,
         tls=source.status.inventory.migration_tls and node.status.inventory.migration_tls,
     )

@@ -397,6 +397,46 @@ async def test_a_volume_that_another_node_makes_is_waited_for(rig: Rig) -> None:
 
 
 @in_rig
+async def test_a_vm_that_is_told_to_stop_while_its_seed_is_made_is_not_started(rig: Rig) -> None:
+    await rig.web_runs()
+    one = rig.one
+    one.server.assign(replace(WEB, running=False))
+    await rig.until(lambda: not one.runs())
+    await rig.passes(1)
+    made, started = one.faults.hit["storage.make_seed"], one.faults.hit["hypervisor.start"]
+    one.faults.plan("storage.make_seed", 3.0)
+    one.server.assign(replace(WEB, boot=2))
+    await rig.until(lambda: one.faults.hit["storage.make_seed"] > made)
+    one.server.assign(replace(WEB, boot=2, running=False))
+    await rig.passes(10)
+    assert one.faults.hit["hypervisor.start"] == started
+
+
+@in_rig
+async def test_a_change_of_a_running_vm_takes_three_looks(rig: Rig) -> None:
+    """Before its definition, before the change and after it."""
+    await rig.web_runs()
+    await rig.passes(1)
+    asked = rig.one.faults.hit["hypervisor.look"]
+    rig.one.server.assign(replace(WEB, generation=2, cpus=2))
+    await rig.until(lambda: (r := rig.one.server.vm()) and r.applied == 2)
+    assert rig.one.faults.hit["hypervisor.look"] - asked <= 3
+
+
+@in_rig
+async def test_changes_that_come_close_together_lead_to_one_look_at_definitions_after_them(rig: Rig) -> None:
+    await rig.web_runs()
+    await rig.passes(1)
+    looked = rig.one.faults.hit["hypervisor.found"]
+    for generation in range(2, 6):
+        rig.one.server.assign(replace(WEB, generation=generation))
+        await rig.until(lambda g=generation: (r := rig.one.server.vm()) and r.applied == g)  # type: ignore[misc]
+    assert rig.one.faults.hit["hypervisor.found"] == looked, "not in between"
+    await rig.passes(1)
+    assert rig.one.faults.hit["hypervisor.found"] == looked + 1
+
+
+@in_rig
 async def test_networks_that_are_gone_leave_nothing_behind(rig: Rig) -> None:
     other = replace(LAN, network=NetworkId("net-2"))
     rig.one.server.assign(LAN, other)

@@ -3,12 +3,27 @@
 import pytest
 from msgspec.structs import replace
 
-from corral.controllers.forecast import ASSUMED, Outlook, choose, learned, play
-from corral.model.migration import MigrationFigures, MigrationHow, MigrationLink, MigrationPolicy
+from corral.controllers.forecast import ASSUMED, Outlook, choose, first_pass, learned, link_to, play
+from corral.model.migration import (
+    Forecast,
+    MigrationFigures,
+    MigrationHow,
+    MigrationLink,
+    MigrationPolicy,
+    MigrationResult,
+)
 from corral.model.units import GiB, MiB
 
 LINK = MigrationLink(bandwidth_bytes_s=100 * MiB, overhead_s=1.0, downtime_ms=20.0, migrations=3)
-IDLE = Outlook(memory_bytes=GiB, first_bytes=500 * MiB, dirty_bytes_s=0.0, link=LINK)
+FIGURES = MigrationFigures(zero_bytes=524 * MiB, memory_bytes=900 * MiB)
+LAST = MigrationResult(
+    wish="op",
+    figures=FIGURES,
+    forecast=Forecast(
+        total_s=9.0, downtime_ms=9.0, rounds=1, converges=True, memory_bytes=GiB, resident_bytes=700 * MiB
+    ),
+)
+IDLE = Outlook(memory_bytes=GiB, last=LAST, resident_bytes=600 * MiB, dirty_bytes_s=0.0, link=LINK)
 BUSY = replace(IDLE, dirty_bytes_s=60.0 * MiB)
 WILD = replace(IDLE, dirty_bytes_s=150.0 * MiB)
 YES = MigrationPolicy(post_copy=True)
@@ -58,6 +73,24 @@ def test_an_idle_guest_takes_one_pass_over_its_memory() -> None:
     assert (forecast.total_s, forecast.downtime_ms, forecast.rounds) == (6.0, 20.0, 1)
 
 
+FIRST = [  # name, outlook, MiB that the first pass sends
+    ("never migrated: what is resident", replace(IDLE, last=None), 600),
+    ("resident is more than the guest has", replace(IDLE, last=None, resident_bytes=2 * GiB), 1024),
+    ("nothing is known: all of it", replace(IDLE, last=None, resident_bytes=0), 1024),
+    ("migrated before: without its zeros", IDLE, 500),
+    ("all rounds together sent less", replace(IDLE, last=replace(LAST, figures=replace(FIGURES, memory_bytes=400 * MiB))), 400),
+    ("it has grown since", replace(IDLE, resident_bytes=800 * MiB), 600),
+    ("grown past its memory", replace(IDLE, resident_bytes=2 * GiB), 1024),
+    ("that one did not tell", replace(IDLE, last=replace(LAST, figures=None)), 600),
+    ("its forecast is not known", replace(IDLE, last=replace(LAST, forecast=None), resident_bytes=2 * GiB), 500),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("outlook", "mib"), [pytest.param(*row[1:], id=row[0]) for row in FIRST])
+def test_the_first_pass(outlook: Outlook, mib: int) -> None:
+    assert first_pass(outlook) == choose(outlook)[1].memory_bytes == mib * MiB
+
+
 def test_disks_and_a_limit_take_longer() -> None:
     _, forecast = choose(replace(IDLE, disk_bytes=500 * MiB))
     assert forecast.total_s == 11.0
@@ -89,7 +122,26 @@ PLAIN = MigrationHow()
 
 def test_the_first_migration_over_a_link_is_believed() -> None:
     link = learned(None, SEEN, None, PLAIN)
-    assert link is not None and (link.overhead_s, link.downtime_ms, link.migrations) == (2.0, 40.0, 1)
+    assert link is not None and (link.bandwidth_bytes_s, link.downtime_ms, link.migrations) == (
+        100 * MiB,
+        40.0,
+        1,
+    )
+    assert ASSUMED.overhead_s < link.overhead_s < 2.0, "but for its overhead, which a busy target trebles"
+
+
+def test_the_rest_that_is_sent_in_the_pause_is_not_the_links() -> None:
+    forecast = choose(BUSY)[1]
+    assert forecast.downtime_ms == LINK.downtime_ms + forecast.rest_ms > LINK.downtime_ms
+    link = learned(None, replace(SEEN, downtime_ms=forecast.rest_ms + 33.0), forecast, PLAIN)
+    assert link is not None and link.downtime_ms == pytest.approx(33.0)
+
+
+def test_a_way_never_gone_is_like_the_nodes_others() -> None:
+    slow, fast = (replace(LINK, bandwidth_bytes_s=rate * MiB) for rate in (10.0, 200.0))
+    assert link_to({}, "d") is None and link_to({"a": slow, "b": LINK}, "a") == slow
+    like = link_to({"a": slow, "b": LINK, "c": fast}, "d")
+    assert like is not None and like.bandwidth_bytes_s == LINK.bandwidth_bytes_s
 
 
 def test_the_middle_of_the_last_few_counts_not_a_slow_one() -> None:

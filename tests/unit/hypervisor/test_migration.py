@@ -48,7 +48,7 @@ def test_progress_of_figures() -> None:
     seen = migration.progress(figures)
     assert (seen.progress, seen.figures.downtime_ms, seen.figures.total_s) == (0.75, 51.0, 4.312)
     assert (seen.figures.rounds, seen.figures.remaining_bytes, seen.figures.dirty_bytes_s) == (3, 250, 40960)
-    assert seen.figures.first_bytes == 3 * 4096, "pages of zeros cost nothing"
+    assert seen.figures.zero_bytes == 2 * 4096
     done = migration.final(figures)
     assert (done.progress, done.figures.downtime_ms, done.figures.remaining_bytes) == (1.0, 51.0, 0)
 
