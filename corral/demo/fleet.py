@@ -11,6 +11,7 @@ from corral.agent.ports import LocalVm
 from corral.agent.vm_lane import wish_of
 from corral.clock import Clock, new_id
 from corral.hypervisor.simulated import SimulatedHost
+from corral.hypervisor.simulated.foreign import foreign_report
 from corral.hypervisor.simulated.world import Running
 from corral.model.ids import NodeId, PoolId, VmId, VolumeId
 from corral.model.image import Image, ImageCopy, ImagePhase, ImageStatus
@@ -37,6 +38,16 @@ from corral.storage.simulated import SharedFiles
 ACCELERATOR: Final = Accelerator(kind=AcceleratorKind.KVM, reason="pretended: nothing runs here")
 POOL_PATH: Final = "/var/lib/corral/pools/shared"
 FLAVOURS: Final = ((1, 1), (2, 2), (1, 2), (4, 8), (2, 4))  # vCPUs, GiB
+BEFORE_CORRAL: Final = foreign_report(  # ran on the first host when it joined
+    "legacy-erp",
+    "5f0c1c0e-3f0b-4c65-9d0a-6f1b0c9a7e11",
+    paths=("/srv/legacy/erp.qcow2",),
+    macs=("52:54:00:4c:45:47",),
+    bridge="br-legacy",
+    cpus=2,
+    memory_bytes=4 * GiB,
+    size_bytes=40 * GiB,
+)
 TEAMS: Final = ("web", "data", "build", "office")
 
 

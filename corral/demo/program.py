@@ -24,9 +24,10 @@ from corral.agent.ports import ConsoleStream, LinkDown, Stream
 from corral.clock import Clock, SystemClock
 from corral.demo.commotion import stir
 from corral.demo.figures import LivelyFigures
-from corral.demo.fleet import ACCELERATOR, Fleet, settle
+from corral.demo.fleet import ACCELERATOR, BEFORE_CORRAL, Fleet, settle
 from corral.errors import CorralError
 from corral.hypervisor.simulated import SimulatedHypervisor, World
+from corral.hypervisor.simulated.foreign import add_foreign
 from corral.model.ids import NodeId
 from corral.model.link import AgentMessage, ImageSource, ServerMessage
 from corral.model.node import Node
@@ -217,6 +218,8 @@ def _agent(
     id, inventory = NodeId(node.id), node.status.inventory
     host = world.add_host(node.name, cpus=inventory.cpus, memory_bytes=inventory.memory_bytes)
     host.accelerator = ACCELERATOR
+    if number == 0:
+        add_foreign(host, BEFORE_CORRAL)
     keys = dict.fromkeys(assignments.keys_of(core.mirror, id))
     assigned = [a for key in keys if (a := assignments.assignment(core.mirror, id, key))]
     memory = MemoryMemory()

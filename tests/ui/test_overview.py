@@ -96,13 +96,17 @@ def test_an_operation_in_flight_can_be_stopped(page: Page, console: Console) -> 
         console.api.delete("/vms/too-large")
 
 
-def test_says_what_needs_attention_and_the_next_step(page: Page) -> None:
+def test_says_what_needs_attention_and_the_next_step(page: Page, console: Console) -> None:
     page.goto("/overview")
     attention = page.get_by_role("region", name="Needs attention")
-    expect(attention).to_contain_text("runs guests in software")
-    expect(attention).to_contain_text("Switch virtualisation on")
-    attention.get_by_role("link", name=re.compile("node00")).first.click()
-    expect(page).to_have_url(re.compile("/nodes/node-"))
+    console.api.patch("/nodes/node0005", json={"cordoned": True}).raise_for_status()
+    try:
+        expect(attention).to_contain_text("node node0005 is cordoned and takes no new VMs")
+        expect(attention.get_by_role("button", name="Copy: corral node uncordon node0005")).to_be_visible()
+        attention.get_by_role("link", name="node0005").click()
+        expect(page.get_by_role("heading", name="node0005")).to_be_visible()
+    finally:
+        console.api.patch("/nodes/node0005", json={"cordoned": False}).raise_for_status()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
