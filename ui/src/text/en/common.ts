@@ -19,6 +19,8 @@ export const common = {
     groups: "Placement groups",
     policies: "Scheduling policies",
     rebalance: "Rebalance",
+    profiles: "Profiles",
+    tokens: "Tokens",
     topology: "Topology",
     skip: "Skip to content",
     toggle: "Navigation",

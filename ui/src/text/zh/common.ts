@@ -20,6 +20,8 @@ export const common: typeof en = {
     groups: "放置组",
     policies: "调度策略",
     rebalance: "再均衡",
+    profiles: "配置模板",
+    tokens: "令牌",
     topology: "拓扑",
     skip: "跳到内容",
     toggle: "导航",

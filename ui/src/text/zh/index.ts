@@ -1,10 +1,34 @@
 import type { Texts } from "../en"
 import { common } from "./common"
 import { events } from "./events"
+import { groups } from "./groups"
+import { images } from "./images"
+import { networks } from "./networks"
 import { operations } from "./operations"
+import { policies } from "./policies"
+import { pools } from "./pools"
+import { profiles } from "./profiles"
 import { resource } from "./resource"
 import { signin } from "./signin"
+import { tokens } from "./tokens"
 import { vms } from "./vms"
+import { volumes } from "./volumes"
 import { yaml } from "./yaml"
 
-export const zh: Texts = { ...common, events, operations, resource, signin, vms, yaml }
+export const zh: Texts = {
+  ...common,
+  networks,
+  tokens,
+  profiles,
+  policies,
+  groups,
+  pools,
+  volumes,
+  images,
+  events,
+  operations,
+  resource,
+  signin,
+  vms,
+  yaml,
+}
