@@ -34,6 +34,7 @@ export const SECTIONS: Section[] = [
   {
     text: "decisions",
     places: [
+      { path: "/rebalance", text: "rebalance", page: lazy(() => import("./pages/rebalance")), nested: true },
       { path: "/groups", text: "groups", page: lazy(() => import("./pages/groups")), nested: true },
       { path: "/policies", text: "policies", page: lazy(() => import("./pages/policies")), nested: true },
     ],

@@ -11,7 +11,7 @@ export function nameColumn<T extends Resource>(t: TFunction): Column<T> {
   return {
     key: "name",
     title: t("col.name"),
-    width: "minmax(11rem, 3fr)",
+    width: "minmax(9rem, 3fr)",
     sort: "name",
     cell: of => (
       <Link href={`/${encodeURIComponent(of.id)}`} className="name" dir="auto" title={of.name}>
@@ -25,7 +25,7 @@ export function labelsColumn<T extends Resource>(t: TFunction): Column<T> {
   return {
     key: "labels",
     title: t("col.labels"),
-    width: "minmax(7rem, 2fr)",
+    width: "minmax(5rem, 2fr)",
     cell: of => <span title={labelsText(of.labels)}>{labelsText(of.labels) || "–"}</span>,
   }
 }

@@ -2,13 +2,11 @@
 import { Card, CardBody, CardTitle } from "@patternfly/react-core"
 import { useMemo } from "react"
 import { useTranslation } from "react-i18next"
-import { useWindow } from "../../api/cache"
 import { moment } from "../../look/format"
 import { command, wordsOf } from "../../parts/command"
 import { Described, Labels } from "../../parts/described"
 import { bodyOf, type Field, type Values } from "../../parts/fields"
 import { AskDialog } from "../../parts/form"
-import { ResourceLink } from "../../parts/links"
 import { NounList } from "../../parts/noun-list"
 import { NounPages } from "../../parts/noun-pages"
 import { Doing, useUsualDeeds } from "../../parts/resource-asks"
@@ -176,7 +174,6 @@ function About({ of }: { of: Group }) {
         </CardBody>
       </Card>
       <Rules rules={of.spec.rules ?? []} />
-      <Members of={of} />
     </>
   )
 }
@@ -202,35 +199,17 @@ function Rules({ rules }: { rules: Rule[] }) {
                 <td>
                   {rule.nodes?.length
                     ? t("groups.nodes", { nodes: rule.nodes.join(", ") })
-                    : t("groups.by", { domain: rule.domain })}
+                    : t("groups.by", { domain: rule.domain ?? "node" })}
                 </td>
                 <td>
                   {rule.required === false
-                    ? t("groups.preferred", { weight: rule.weight })
+                    ? t("groups.preferred", { weight: rule.weight ?? 0.5 })
                     : t("groups.required")}
                 </td>
               </tr>
             ))}
           </tbody>
         </table>
-      </CardBody>
-    </Card>
-  )
-}
-
-/** VMs name their groups: a group does not list its VMs. */
-function Members({ of }: { of: Group }) {
-  const { t } = useTranslation()
-  const vms = useWindow("VM", { sort: "name", filter: `spec.groups~${of.name}` }, 0, 99)
-  const shown = Array.from({ length: Math.min(100, vms.total) }, (_, n) => vms.row(n)).filter(vm =>
-    vm?.spec.groups?.some(group => group === of.name || group === of.id),
-  )
-  if (vms.error || shown.length === 0) return null
-  return (
-    <Card>
-      <CardTitle component="h2">{t("groups.members")}</CardTitle>
-      <CardBody>
-        <div className="row">{shown.map(vm => vm && <ResourceLink key={vm.id} of={vm} />)}</div>
       </CardBody>
     </Card>
   )

@@ -23,7 +23,7 @@ export function specFields(t: TFunction, hasRebalancing: boolean): Field[] {
       label: t("policies.score"),
       kind: "choice",
       initial: "balance",
-      choices: SCORES.map(value => ({ value, label: t(`policies.scores.${value}`) })),
+      choices: SCORES.map(value => ({ value, label: `${value}: ${t(`policies.scores.${value}`)}` })),
     },
     {
       name: "spare",

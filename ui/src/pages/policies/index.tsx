@@ -41,14 +41,14 @@ function PolicyList() {
         title: t("policies.score"),
         width: "7rem",
         sort: "spec.score",
-        cell: of => of.spec.score,
+        cell: of => of.spec.score ?? "balance",
       },
       {
         key: "spare",
         title: t("policies.spare"),
         width: "7rem",
         sort: "spec.spare",
-        cell: of => of.spec.spare,
+        cell: of => t(`policies.spares_short.${of.spec.spare ?? "none"}`),
       },
       {
         key: "automatic",
@@ -133,7 +133,10 @@ function About({ of }: { of: Policy }) {
             <Described
               pairs={[
                 [t("resource.summary"), spec.summary || "–"],
-                [t("policies.score"), t(`policies.scores.${spec.score ?? "balance"}`)],
+                [
+                  t("policies.score"),
+                  `${spec.score ?? "balance"}: ${t(`policies.scores.${spec.score ?? "balance"}`)}`,
+                ],
                 [t("policies.spare"), t(`policies.spares.${spec.spare ?? "none"}`)],
                 [t("col.labels"), <Labels key="labels" of={of.labels} />],
                 [t("col.created"), moment(of.created_at)],

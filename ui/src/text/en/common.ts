@@ -106,7 +106,8 @@ export const common = {
     now: "now",
   },
   list: {
-    rows: "{{count}} rows",
+    rows_one: "{{count}} row",
+    rows_other: "{{count}} rows",
     search: "Search by name",
     no_match: "Nothing matches",
     no_match_hint: "Change the filter or clear it.",
@@ -142,5 +143,8 @@ export const common = {
     planned: "planned",
     moving: "moving",
     done: "done",
+    waiting: "waiting",
+    planning: "planning",
+    dropped: "dropped",
   },
 }

@@ -16,6 +16,5 @@ export const groups = {
   strength: "How much",
   required: "required",
   preferred: "preferred, weight {{weight}}",
-  members: "VMs that name it",
   delete_warning: "{{name}} is deleted, if no VM names it.",
 }

@@ -5,7 +5,7 @@ export const images = {
   upload: "Upload a file",
   import: "Import",
   upload_verb: "Upload",
-  os: "Operating system",
+  os: "System",
   os_help: "For people: what is installed in it.",
   format: "Format",
   as_it_looks: "what it looks like",

@@ -7,6 +7,7 @@ import { operations } from "./operations"
 import { policies } from "./policies"
 import { pools } from "./pools"
 import { profiles } from "./profiles"
+import { rebalance } from "./rebalance"
 import { resource } from "./resource"
 import { signin } from "./signin"
 import { tokens } from "./tokens"
@@ -16,6 +17,7 @@ import { yaml } from "./yaml"
 
 export const en = {
   ...common,
+  rebalance,
   networks,
   tokens,
   profiles,

@@ -12,11 +12,12 @@ export const policies = {
   spare: "Spare room",
   spare_help: "What may fail, with room elsewhere for all that it runs.",
   scores: {
-    balance: "balance: the balance equation, full nodes whose parts fill up together",
-    pack: "pack: fullest node first, of those where vCPUs and memory run out together",
-    spread: "spread: emptiest node first",
-    power: "power: the node that then draws fewest watts more",
+    balance: "the balance equation, full nodes whose parts fill up together",
+    pack: "fullest node first, of those where vCPUs and memory run out together",
+    spread: "emptiest node first",
+    power: "the node that then draws fewest watts more",
   },
+  spares_short: { none: "none", node: "a node", rack: "a rack" },
   spares: {
     none: "none: all room may be used",
     node: "node: any one node may fail",
@@ -47,7 +48,7 @@ export const policies = {
     stranding: "Beside R: by how much vCPUs and memory then run out nearer together.",
     bonus: "Beside R: how much the node is worth being kept full, by how long it has been in use.",
   },
-  automatic: "Rebalances by itself",
+  automatic: "By itself",
   automatic_help: "The fleet is balanced without being asked. Counts in the policy called default only.",
   rebalancing: {
     start_above: "Begins above score",

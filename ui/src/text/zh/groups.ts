@@ -18,6 +18,5 @@ export const groups: typeof en = {
   strength: "强度",
   required: "必须",
   preferred: "偏好，权重 {{weight}}",
-  members: "引用它的虚拟机",
   delete_warning: "若没有虚拟机引用 {{name}}，它将被删除。",
 }

@@ -7,7 +7,7 @@ export const images: typeof en = {
   upload: "上传文件",
   import: "导入",
   upload_verb: "上传",
-  os: "操作系统",
+  os: "系统",
   os_help: "供人阅读：镜像内安装的系统。",
   format: "格式",
   as_it_looks: "自动识别",

@@ -8,6 +8,7 @@ import { operations } from "./operations"
 import { policies } from "./policies"
 import { pools } from "./pools"
 import { profiles } from "./profiles"
+import { rebalance } from "./rebalance"
 import { resource } from "./resource"
 import { signin } from "./signin"
 import { tokens } from "./tokens"
@@ -17,6 +18,7 @@ import { yaml } from "./yaml"
 
 export const zh: Texts = {
   ...common,
+  rebalance,
   networks,
   tokens,
   profiles,

@@ -13,11 +13,12 @@ export const policies: typeof en = {
   spare: "预留空间",
   spare_help: "允许何者故障，而其上的全部虚拟机仍能在别处获得空间。",
   scores: {
-    balance: "balance：均衡公式，优先各项资源一同填满的节点",
-    pack: "pack：优先最满且 vCPU 与内存同时用尽的节点",
-    spread: "spread：优先最空的节点",
-    power: "power：优先新增功耗最小的节点",
+    balance: "均衡公式，优先各项资源一同填满的节点",
+    pack: "优先最满且 vCPU 与内存同时用尽的节点",
+    spread: "优先最空的节点",
+    power: "优先新增功耗最小的节点",
   },
+  spares_short: { none: "无", node: "一个节点", rack: "一个机架" },
   spares: {
     none: "none：可用尽全部空间",
     node: "node：允许任一节点故障",
