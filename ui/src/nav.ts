@@ -26,6 +26,24 @@ export const SECTIONS: Section[] = [
     ],
   },
   {
+    text: "resources",
+    places: [
+      { path: "/images", text: "images", page: lazy(() => import("./pages/images")), nested: true },
+      { path: "/volumes", text: "volumes", page: lazy(() => import("./pages/volumes")), nested: true },
+      { path: "/pools", text: "pools", page: lazy(() => import("./pages/pools")), nested: true },
+      { path: "/networks", text: "networks", page: lazy(() => import("./pages/networks")), nested: true },
+      { path: "/profiles", text: "profiles", page: lazy(() => import("./pages/profiles")), nested: true },
+    ],
+  },
+  {
+    text: "decisions",
+    places: [
+      { path: "/rebalance", text: "rebalance", page: lazy(() => import("./pages/rebalance")), nested: true },
+      { path: "/groups", text: "groups", page: lazy(() => import("./pages/groups")), nested: true },
+      { path: "/policies", text: "policies", page: lazy(() => import("./pages/policies")), nested: true },
+    ],
+  },
+  {
     text: "record",
     places: [
       {
@@ -35,6 +53,7 @@ export const SECTIONS: Section[] = [
         nested: true,
       },
       { path: "/events", text: "events", page: lazy(() => import("./pages/events")) },
+      { path: "/tokens", text: "tokens", page: lazy(() => import("./pages/tokens")) },
     ],
   },
 ]

@@ -8,6 +8,7 @@ const fields: Field[] = [
   { name: "limits.iops", label: "IOPS", kind: "number" },
   { name: "running", label: "Start", kind: "check", initial: true },
   { name: "labels", label: "Labels", kind: "labels" },
+  { name: "nodes", label: "Nodes", kind: "words" },
   { name: "vlan", label: "VLAN", kind: "number", when: values => values.cpus === "2" },
 ]
 
@@ -19,6 +20,7 @@ describe("bodyOf", () => {
     ["goes deeper at dots", { "limits.iops": "500" }, { limits: { iops: 500 } }],
     ["sends a check that was changed", { running: false }, { running: false }],
     ["reads labels", { labels: "env=prod, gpu" }, { labels: { env: "prod", gpu: "" } }],
+    ["takes words apart", { nodes: " n1, n2 n3 " }, { nodes: ["n1", "n2", "n3"] }],
     ["leaves out what does not apply", { vlan: "7" }, {}],
     ["sends it where it applies", { cpus: "2", vlan: "7" }, { cpus: 2, vlan: 7 }],
   ]

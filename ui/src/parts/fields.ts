@@ -11,7 +11,7 @@ export type Field = {
   /** place in the body; dots go deeper: "limits.iops" */
   name: string
   label: string
-  kind: "text" | "number" | "size" | "choice" | "check" | "area" | "labels" | "secret"
+  kind: "text" | "number" | "size" | "choice" | "check" | "area" | "labels" | "words" | "secret"
   choices?: Choice[]
   help?: string
   required?: boolean
@@ -42,6 +42,7 @@ function typed(field: Field, value: string | boolean | undefined): unknown {
   if (!text) return undefined
   if (field.kind === "number") return Number.isFinite(Number(text)) ? Number(text) : text
   if (field.kind === "labels") return labelsOf(text)
+  if (field.kind === "words") return text.split(/[\s,]+/)
   return field.kind === "area" ? String(value) : text
 }
 

@@ -11,6 +11,7 @@ const PAGE: Record<string, string> = {
   Network: "/networks",
   PlacementGroup: "/groups",
   SchedulingPolicy: "/policies",
+  VMProfile: "/profiles",
   Rebalance: "/rebalance",
 }
 

@@ -23,6 +23,8 @@ export type Deed = {
   dialog: (close: () => void) => ReactNode
   /** shown as a button, not in the menu */
   first?: boolean
+  /** a button beside the main one */
+  second?: boolean
   danger?: boolean
 }
 
@@ -30,14 +32,15 @@ export type Deed = {
 export function Doing({
   deeds,
   name = "",
-  role = "operator",
+  least = "operator",
 }: {
   deeds: Deed[]
   name?: string
-  role?: Session["role"]
+  /** role that may */
+  least?: Session["role"]
 }) {
   const { t } = useTranslation()
-  const may = useMay(role)
+  const may = useMay(least)
   const [open, setOpen] = useState(false)
   const [doing, setDoing] = useState("")
   if (!may) return null
@@ -49,7 +52,7 @@ export function Doing({
         .map(deed => (
           <Button
             key={deed.key}
-            variant={deed.danger ? "danger" : "primary"}
+            variant={deed.danger ? "danger" : deed.second ? "secondary" : "primary"}
             onClick={() => setDoing(deed.key)}
           >
             {deed.title}

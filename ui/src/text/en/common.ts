@@ -19,6 +19,8 @@ export const common = {
     groups: "Placement groups",
     policies: "Scheduling policies",
     rebalance: "Rebalance",
+    profiles: "Profiles",
+    tokens: "Tokens",
     topology: "Topology",
     skip: "Skip to content",
     toggle: "Navigation",
@@ -104,7 +106,8 @@ export const common = {
     now: "now",
   },
   list: {
-    rows: "{{count}} rows",
+    rows_one: "{{count}} row",
+    rows_other: "{{count}} rows",
     search: "Search by name",
     no_match: "Nothing matches",
     no_match_hint: "Change the filter or clear it.",
@@ -140,5 +143,8 @@ export const common = {
     planned: "planned",
     moving: "moving",
     done: "done",
+    waiting: "waiting",
+    planning: "planning",
+    dropped: "dropped",
   },
 }

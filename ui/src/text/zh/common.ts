@@ -20,6 +20,8 @@ export const common: typeof en = {
     groups: "放置组",
     policies: "调度策略",
     rebalance: "再均衡",
+    profiles: "配置模板",
+    tokens: "令牌",
     topology: "拓扑",
     skip: "跳到内容",
     toggle: "导航",
@@ -104,7 +106,8 @@ export const common: typeof en = {
     now: "刚刚",
   },
   list: {
-    rows: "{{count}} 行",
+    rows_one: "{{count}} 行",
+    rows_other: "{{count}} 行",
     search: "按名称搜索",
     no_match: "没有匹配项",
     no_match_hint: "请修改或清除筛选条件。",
@@ -140,5 +143,8 @@ export const common: typeof en = {
     planned: "已计划",
     moving: "移动中",
     done: "完成",
+    waiting: "等待中",
+    planning: "计划中",
+    dropped: "已放弃",
   },
 }

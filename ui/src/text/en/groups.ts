@@ -1,0 +1,20 @@
+export const groups = {
+  title: "Placement groups",
+  create: "Create group",
+  empty: "There are no placement groups. A group keeps VMs together or apart.",
+  rules: "Rules",
+  rules_help:
+    "A line each: affinity or anti-affinity, then node, rack or the key of a label; or nodes=disk=fast. With weight=0.5 it is a preference. Like anti-affinity,rack,weight=0.5",
+  whole: "All or none",
+  whole_help: "Those of its VMs that wait get their nodes together, or none does.",
+  kind: "The VMs are to be",
+  together: "together",
+  apart: "apart",
+  towards: "By what",
+  by: "by {{domain}}",
+  nodes: "on nodes {{nodes}}",
+  strength: "How much",
+  required: "required",
+  preferred: "preferred, weight {{weight}}",
+  delete_warning: "{{name}} is deleted, if no VM names it.",
+}
