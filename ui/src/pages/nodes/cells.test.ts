@@ -21,7 +21,7 @@ const cell = (id: number, cpus: number[]) => ({
   hugepages: { "2097152": 8, "1": 0 },
   cores: [],
 })
-const vm = (name: string, ...cells: { cell: number; cpus: string; memory_bytes: number }[]) => ({
+const vm = (name: string, ...cells: { cell: number; cpus?: string; memory_bytes: number }[]) => ({
   id: `vm-${name}`,
   name,
   status: { platform: { cells } },
@@ -33,7 +33,7 @@ describe("cellViews", () => {
     [
       vm("one", { cell: 0, cpus: "2,3", memory_bytes: 40 }),
       vm("both", { cell: 0, cpus: "1", memory_bytes: 10 }, { cell: 1, cpus: "4-5", memory_bytes: 20 }),
-      vm("memory-only", { cell: 1, cpus: "", memory_bytes: 5 }),
+      vm("memory-only", { cell: 1, memory_bytes: 5 }),
       vm("nowhere"),
       { id: "vm-new", name: "new" },
     ],

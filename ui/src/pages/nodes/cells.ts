@@ -18,7 +18,8 @@ export type CellView = {
   hugepages: [size: number, pages: number][]
   vms: Placed[]
 }
-type Vm = Ref & { status?: { platform?: { cells?: Schemas["CellPart"][] } } }
+type Part = Pick<Schemas["CellPart"], "cell"> & Partial<Schemas["CellPart"]> // what is nothing is left out
+type Vm = Ref & { status?: { platform?: { cells?: Part[] } } }
 
 /** The numbers of a set like 4-7,20, in its order. */
 export function cpuSet(text: string): number[] {
@@ -46,7 +47,7 @@ function view(cell: Schemas["NumaCell"], vms: readonly Vm[], dedicated: Readonly
   for (const { id, name, status } of vms) {
     for (const part of status?.platform?.cells ?? []) {
       if (part.cell !== cell.id) continue
-      placed.push({ id, name, cpus: cpuSet(part.cpus), memory_bytes: part.memory_bytes })
+      placed.push({ id, name, cpus: cpuSet(part.cpus ?? ""), memory_bytes: part.memory_bytes ?? 0 })
     }
   }
   const owner = new Map(placed.flatMap(vm => vm.cpus.map(cpu => [cpu, { id: vm.id, name: vm.name }])))

@@ -5,7 +5,6 @@ import { useTranslation } from "react-i18next"
 import { Link } from "wouter"
 import { useAsk } from "../../api/asks"
 import { useOne, useWindow } from "../../api/cache"
-import type { Schemas } from "../../api/client"
 import { placesOf, useCells } from "../../api/fleet"
 import { span } from "../../look/format"
 import { ResourceLink } from "../../parts/links"
@@ -13,15 +12,8 @@ import { Phase } from "../../parts/phase"
 import { Trouble } from "../../parts/trouble"
 import { type Column, VirtualTable } from "../../parts/virtual-table"
 import { useMay } from "../../session/session"
+import { counted, drainOf, type Move } from "./moves"
 import { StuckVms } from "./stuck"
-
-type Move = Schemas["Move"]
-
-/** Moves that count for progress, and those that are made. Pure. */
-export function counted(moves: readonly Move[]): { done: number; total: number } {
-  const real = moves.filter(move => move.state !== "dropped")
-  return { done: real.filter(move => move.state === "done").length, total: real.length }
-}
 
 export function DrainProgress({ id, node }: { id: string; node: string }) {
   const { t } = useTranslation()
@@ -30,7 +22,7 @@ export function DrainProgress({ id, node }: { id: string; node: string }) {
   const nothing = useCallback(() => undefined, [])
   if (error) return <Trouble of={error} />
   if (!rebalance) return <p role="status">{t("state.loading")}</p>
-  const { phase, moves, behind, trouble } = rebalance.status
+  const { phase, moves, behind, trouble } = drainOf(rebalance)
   const { done, total } = counted(moves)
   const ended = phase !== "planning" && phase !== "moving"
   const share = total > 0 ? Math.round((done / total) * 100) : phase === "done" ? 100 : 0

@@ -21,6 +21,7 @@ import { Trouble } from "../../parts/trouble"
 import { type Column, VirtualTable } from "../../parts/virtual-table"
 import { useMay } from "../../session/session"
 import { DrainProgress } from "./drain-progress"
+import { empties } from "./moves"
 import { StuckVms } from "./stuck"
 import "../overview/overview.css"
 
@@ -121,8 +122,7 @@ function useRunning(node: string): string {
   const newest = useWindow("Rebalance", { sort: "-created_at" }, 0, 9)
   for (let n = 0; n < Math.min(10, newest.total); n += 1) {
     const rebalance = newest.row(n)
-    const moves = ["planning", "moving"].includes(rebalance?.status.phase ?? "")
-    if (rebalance && moves && rebalance.spec.nodes.includes(node)) return rebalance.id
+    if (rebalance && empties(rebalance, node)) return rebalance.id
   }
   return ""
 }
