@@ -88,8 +88,7 @@ export const nodes = {
   remove: {
     title: "Remove {{name}}?",
     body: "The node leaves Corral for good: its certificate is worth nothing from then on. Its host and what runs there are not touched.",
-    has_vms:
-      "VMs on it: {{count}}. Drain the node first; or give them up, if the machine is gone for good.",
+    has_vms: "VMs on it: {{count}}. Drain the node first; or give them up, if the machine is gone for good.",
     force: "Give up its VMs: the machine is gone for good, and nothing of it runs any more",
   },
   numa: {
