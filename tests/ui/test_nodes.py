@@ -95,7 +95,8 @@ def test_charts_move_by_themselves(place: Page) -> None:
     load = place.get_by_role("img", name=re.compile("^Load: "))
     before = load.get_attribute("aria-label")
     place.wait_for_function(
-        "before => ![...document.querySelectorAll('[role=img]')].some(e => e.ariaLabel === before)", arg=before
+        "before => ![...document.querySelectorAll('[role=img]')].some(e => e.ariaLabel === before)",
+        arg=before,
     )
 
 
@@ -218,7 +219,9 @@ def test_a_domain_that_was_there_before_is_adopted(small_page: Page, small: Cons
     preview = page.get_by_role("region", name="What adopting makes")
     expect(preview).to_contain_text("legacy-erp: 2 vCPUs, 4 GiB")
     expect(preview).to_contain_text("40 GiB")
-    assert small.api.get("/vms", params={"filter": "name=legacy-erp"}).json()["total"] == 0  # it is only shown
+    assert (
+        small.api.get("/vms", params={"filter": "name=legacy-erp"}).json()["total"] == 0
+    )  # it is only shown
     page.get_by_label("Name of the VM").fill("erp")
     expect(preview).to_contain_text("erp: 2 vCPUs")
     page.get_by_role("dialog").get_by_role("button", name="Adopt", exact=True).click()
@@ -255,7 +258,9 @@ def test_a_vm_that_can_not_leave_is_named_with_the_reason(small_page: Page, smal
     body = {"name": "stays", "cpus": 2, "memory": "1GiB", "node": "node0001"}
     ended(api, api.post("/vms", json=body | {"hardware": {"dedicated": True}}))
     small_page.goto(f"/nodes/{id_of(small, 'node0001')}/drain")
-    expect(small_page.get_by_text(re.compile("VMs for which no way was found: [12]"))).to_be_visible(timeout=LONG_MS)
+    expect(small_page.get_by_text(re.compile("VMs for which no way was found: [12]"))).to_be_visible(
+        timeout=LONG_MS
+    )
     stuck = small_page.locator(".overview-list").get_by_role("listitem").filter(has_text="stays")
     expect(stuck).to_contain_text(re.compile(r"stays: \w+ .{10,}"))
 
