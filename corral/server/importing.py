@@ -225,7 +225,13 @@ class Imports:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        """In a thread; whoever is cancelled meanwhile waits for its end, or it would leave files behind."""
+        doing = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            return await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            await asyncio.wait((doing,))
+            raise
 
 
 class _OtherBytes(Exception):

@@ -151,10 +151,20 @@ def ending(connection: libvirt.virConnect, uuid: str) -> Ending:
             return Ending.MOVED if reason == libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED else Ending.STOPPED
         if post_copy_broke(state, reason):
             return Ending.LOST
-        return Ending.RUNNING_YET if is_outgoing(domain.jobStats()) else Ending.STAYED
+        return Ending.RUNNING_YET if _outgoing_yet(domain) else Ending.STAYED
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return Ending.MOVED
+        raise
+
+
+def _outgoing_yet(domain: libvirt.virDomain) -> bool:
+    """Whether its migration runs. One that ended since it was looked at is looked at again: only then is its end known."""
+    try:
+        return is_outgoing(domain.jobStats())
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID:
+            return True
         raise
 
 
