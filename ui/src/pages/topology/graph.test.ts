@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { graphOf, placed } from "./graph"
+import { graphOf, placed, spread } from "./graph"
 
 const networks = [
   { id: "net-a", name: "lan" },
@@ -45,4 +45,16 @@ describe("placed", () => {
     expect(right("Node")).toBeLessThan(left("VM"))
   })
   it("is empty of nothing", () => expect(placed({ items: [], links: [] })).toEqual([]))
+})
+
+describe("spread", () => {
+  const place = (x: number, y: number) => ({ kind: "VM" as const, id: "", name: "", phase: "", x, y })
+  it("takes the whole width and height", () =>
+    expect(spread([place(0.2, 0.5), place(0.4, 0.6), place(0.6, 0.9)], 100, 50)).toEqual([
+      place(0, 0),
+      expect.objectContaining({ x: expect.closeTo(50) }),
+      place(100, 50),
+    ]))
+  it("puts one alone into the middle", () =>
+    expect(spread([place(0.3, 0.3)], 100, 50)).toEqual([place(50, 25)]))
 })

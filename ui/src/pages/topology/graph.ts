@@ -18,7 +18,10 @@ export type VmIn = Named & {
 }
 type Input = { nodes: readonly NodeIn[]; vms: readonly VmIn[]; networks: readonly Named[] }
 
-export function graphOf({ nodes, vms, networks }: Input): Graph {
+export function graphOf(input: Input): Graph {
+  const nodes = input.nodes.toSorted(byName)
+  const vms = input.vms.toSorted(byName)
+  const { networks } = input
   const known = new Map(networks.map(network => [network.id, network]))
   const here = new Set(nodes.map(node => node.id))
   const used = new Set<string>()
@@ -47,6 +50,12 @@ export function graphOf({ nodes, vms, networks }: Input): Graph {
   return { items, links }
 }
 
+const order = new Intl.Collator("en", { numeric: true })
+
+function byName(a: Named, b: Named): number {
+  return order.compare(a.name, b.name)
+}
+
 function item(kind: Item["kind"], { id, name }: Named, phase: string | undefined): Item {
   return { kind, id, name, phase: phase ?? "" }
 }
@@ -67,4 +76,17 @@ export function placed(graph: Graph): Place[] {
       y: ((n % rows) + 0.5) / rows,
     }))
   })
+}
+
+/** The same places over the whole of a width and a height: what is drawn is not stretched then. */
+export function spread(places: readonly Place[], width: number, height: number): Place[] {
+  const over = (of: "x" | "y", size: number) => {
+    const all = places.map(p => p[of])
+    const least = Math.min(...all)
+    const whole = Math.max(...all) - least
+    return (at: number) => (whole > 0 ? ((at - least) / whole) * size : size / 2)
+  }
+  const x = over("x", width)
+  const y = over("y", height)
+  return places.map(p => ({ ...p, x: x(p.x), y: y(p.y) }))
 }

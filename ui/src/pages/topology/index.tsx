@@ -16,11 +16,13 @@ import { pageOf, ResourceLink } from "../../parts/links"
 import { Page } from "../../parts/page"
 import { Phase } from "../../parts/phase"
 import { PHASES } from "../overview/colours"
-import { type Graph, graphOf, type Item, placed } from "./graph"
+import { type Graph, graphOf, type Item, placed, spread } from "./graph"
 import { type Part, SCOPES, type Scope, useScope } from "./scope"
 import "./topology.css"
 
 const SUGGESTED = 50
+const WIDTH = 860 // as much as the picture has between its margins on a usual screen
+const HEIGHT = 480
 const KINDS = ["Network", "Node", "VM"] as const
 const SYMBOL = { Network: "diamond", Node: "roundRect", VM: "circle" } as const
 const SIZE = { Network: 26, Node: 24, VM: 13 } as const
@@ -128,13 +130,13 @@ function Picture({ graph, name }: { graph: Graph; name: string }) {
               few || on.data.kind !== "VM" ? on.data.word : "",
           },
           lineStyle: { color: theme === "dark" ? "#6a6e73" : "#a3a3a3", width: 1 },
-          data: placed(graph).map(p => ({
+          data: spread(placed(graph), WIDTH, HEIGHT).map(p => ({
             id: p.id,
             name: p.id,
             word: p.name,
             kind: p.kind,
-            x: p.x * 1000,
-            y: p.y * 500,
+            x: p.x,
+            y: p.y,
             symbol: SYMBOL[p.kind],
             symbolSize: SIZE[p.kind],
             itemStyle: { color: colour(p) },
