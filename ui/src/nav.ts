@@ -23,6 +23,7 @@ export const SECTIONS: Section[] = [
       { path: "/overview", text: "overview", page: lazy(() => import("./pages/overview")) },
       { path: "/nodes", text: "nodes", page: lazy(() => import("./pages/nodes")), nested: true },
       { path: "/vms", text: "vms", page: lazy(() => import("./pages/vms")), nested: true },
+      { path: "/topology", text: "topology", page: lazy(() => import("./pages/topology")) },
     ],
   },
   {

@@ -95,7 +95,7 @@ function Adopt({ found, onClose }: { found: Found; onClose: () => void }) {
     setBusy(true)
     const operation = await ask({
       verb: t("nodes.verb.adopt"),
-      name: preview?.vm.name ?? found.status.name,
+      name: name || preview?.vm.name || found.status.name,
       method: "POST",
       path,
       body,

@@ -1,4 +1,5 @@
 /** Capacity: what there is of each dimension, how much is claimed, how much is really used. */
+import type { TFunction } from "i18next"
 import { useTranslation } from "react-i18next"
 import type { Dimension } from "../../api/fleet"
 import { bytes, count, percent } from "../../look/format"
@@ -50,8 +51,6 @@ function rounded(value: number | null): number | null {
   return value === null ? null : Math.round(value * 10) / 10
 }
 
-type T = ReturnType<typeof useTranslation>["t"]
-
-function dimensionText(t: T, name: string): string {
+function dimensionText(t: TFunction, name: string): string {
   return t(`overview.dimension.${name}` as "overview.dimension.cpu", { defaultValue: name })
 }

@@ -7,6 +7,7 @@
  * Next door      layout.ts has the places, colours.ts the colours, both purely
  */
 import { ToggleGroup, ToggleGroupItem } from "@patternfly/react-core"
+import type { TFunction } from "i18next"
 import { type KeyboardEvent, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react"
 import { useTranslation } from "react-i18next"
 import { Link, useLocation } from "wouter"
@@ -19,7 +20,6 @@ import { cellUnder, type Layout, layoutCells, moved } from "./layout"
 
 const HEIGHT_MAX = 420
 const WIDTH_FIRST = 1_000 // until it is measured
-type T = ReturnType<typeof useTranslation>["t"]
 
 export function HeatMap({ columns }: { columns: Columns | undefined }) {
   const { t } = useTranslation()
@@ -156,7 +156,7 @@ function Bubble({ cell, layout, at, width }: { cell: Cell; layout: Layout; at: n
   )
 }
 
-function facts(t: T, cell: Cell): [string, string][] {
+function facts(t: TFunction, cell: Cell): [string, string][] {
   return [
     [t("col.phase"), phaseText(t, cell.phase)],
     [t("overview.heat.rack"), cell.rack || t("state.none")],
@@ -168,7 +168,7 @@ function facts(t: T, cell: Cell): [string, string][] {
   ]
 }
 
-function describe(t: T, cell: Cell): string {
+function describe(t: TFunction, cell: Cell): string {
   return [cell.name, ...facts(t, cell).map(([word, figure]) => `${word} ${figure}`)].join(", ")
 }
 

@@ -13,6 +13,7 @@ import { rebalance } from "./rebalance"
 import { resource } from "./resource"
 import { signin } from "./signin"
 import { tokens } from "./tokens"
+import { topology } from "./topology"
 import { vms } from "./vms"
 import { volumes } from "./volumes"
 import { yaml } from "./yaml"
@@ -33,6 +34,7 @@ export const en = {
   resource,
   signin,
   tokens,
+  topology,
   vms,
   volumes,
   yaml,

@@ -14,6 +14,7 @@ import { rebalance } from "./rebalance"
 import { resource } from "./resource"
 import { signin } from "./signin"
 import { tokens } from "./tokens"
+import { topology } from "./topology"
 import { vms } from "./vms"
 import { volumes } from "./volumes"
 import { yaml } from "./yaml"
@@ -34,6 +35,7 @@ export const zh: Texts = {
   resource,
   signin,
   tokens,
+  topology,
   vms,
   volumes,
   yaml,
