@@ -11,7 +11,7 @@ from tests.ui.conftest import Console
 
 def test_an_operation_appears_by_itself_with_who_asked_for_it(page: Page, console: Console) -> None:
     page.goto("/operations")
-    expect(page.get_by_role("grid", name="Operations")).to_be_visible()
+    expect(page.get_by_role("heading", name="Operations", level=1)).to_be_visible()
     console.api.post("/volumes", json={"name": "op-seen", "size": "1GiB"}).raise_for_status()
     row = page.get_by_role("row").filter(has_text="op-seen").first
     expect(row).to_contain_text("Create")

@@ -22,9 +22,7 @@ def uneven(console: Console) -> None:
     for number in range(12):
         body = {"name": f"heavy-{number}", "cpus": 8, "memory": "8GiB"}
         api.post("/vms", json=body).raise_for_status()
-    wait_for(
-        lambda: api.get("/vms?filter=name~heavy-,status.phase=running&limit=1").json()["total"] == 12
-    )
+    wait_for(lambda: api.get("/vms?filter=name~heavy-,status.phase=running&limit=1").json()["total"] == 12)
     for node in nodes[1:]:
         api.patch(f"/nodes/{node['id']}", json={"cordoned": False}).raise_for_status()
 
