@@ -190,8 +190,17 @@ class Imports:
         return known if known.url == url else Known(url=url)
 
     async def _remember(self, part: Path, known: Known) -> None:
+        """Who is cancelled meanwhile waits for the end of it: what is removed next would come back."""
         content = msgspec.json.encode(known)
-        await self._store.lane.run(lambda: files.replace_durably(_beside(part), content), "an image")
+        writing = asyncio.ensure_future(
+            self._store.lane.run(lambda: files.replace_durably(_beside(part), content), "an image")
+        )
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            with suppress(StorageFailed):
+                await writing
+            raise
 
     async def _size(self, part: Path) -> int:
         return await self._store.lane.run(lambda: part.stat().st_size if part.exists() else 0, "an image")
@@ -225,13 +234,7 @@ class Imports:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _thread(self, work: Callable[[], T]) -> T:
-        """In a thread; whoever is cancelled meanwhile waits for its end, or it would leave files behind."""
-        doing = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        try:
-            return await asyncio.shield(doing)
-        except asyncio.CancelledError:
-            await asyncio.wait((doing,))
-            raise
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 class _OtherBytes(Exception):
