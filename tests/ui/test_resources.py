@@ -30,7 +30,7 @@ def create(page: Page, path: str, button: str, fields: dict[str, str], choices: 
     """Fill in the dialog of a new one and send it."""
     page.goto(path)
     page.get_by_role("button", name=button, exact=True).first.click()
-    dialog = page.get_by_role("dialog")
+    dialog = page.get_by_role("dialog", name=button)
     for label, value in choices.items():
         dialog.get_by_label(label).select_option(value)
     for label, value in fields.items():

@@ -14,6 +14,7 @@ import { type Kind, listPath, type Of, onePath, type Resource } from "./kinds"
 import { live } from "./live"
 
 export const ROWS_IN_WINDOW = 100
+const UNWATCHED = "always" // nobody followed it while off screen: what is kept is shown, and read again
 const AGAIN_MS = 1_000 // windows are read again at most this often
 
 export const queries = new QueryClient({
@@ -42,6 +43,7 @@ export function useLive(...kinds: Kind[]): void {
 export function useOne<K extends Kind>(kind: K, idOrName: string, enabled = true): UseQueryResult<Of<K>> {
   useLive(kind)
   return useQuery({
+    refetchOnMount: UNWATCHED,
     queryKey: ["one", kind, idOrName],
     queryFn: ({ signal }) => getJson<Of<K>>(onePath(kind, idOrName), signal),
     enabled: enabled && idOrName !== "",
@@ -52,6 +54,7 @@ export function useOne<K extends Kind>(kind: K, idOrName: string, enabled = true
 export function useAll<K extends Kind>(kind: K, enabled = true): UseQueryResult<Rows<Resource & Of<K>>> {
   useLive(...(enabled ? [kind] : []))
   return useQuery({
+    refetchOnMount: UNWATCHED,
     queryKey: ["all", kind],
     queryFn: ({ signal }) => getJson<Rows<Resource & Of<K>>>(`${listPath(kind)}?limit=1000`, signal),
     enabled,
@@ -80,6 +83,7 @@ export function useWindow<K extends Kind>(
   const numbers = useMemo(() => Array.from({ length: to - from + 1 }, (_, n) => from + n), [from, to])
   const windows = useQueries({
     queries: numbers.map(number => ({
+      refetchOnMount: UNWATCHED,
       queryKey: ["window", kind, query.sort ?? "", query.filter ?? "", query.label ?? "", number] as QueryKey,
       queryFn: ({ signal }: { signal: AbortSignal }) =>
         getJson<Rows<Resource & Of<K>>>(windowPath(kind, query, number), signal),
