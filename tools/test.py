@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 REPORTS = ROOT / ".cache" / "test"
-WORKERS = {"unit": 2, "contract": 2, "sim": 2}  # the lab measures time: one after the other
+WORKERS = {"unit": 2, "contract": 2, "sim": 2, "ui": 2}  # the lab measures time: one after the other
 
 
 @dataclass
