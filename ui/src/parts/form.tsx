@@ -1,11 +1,13 @@
 /**
  * Form: a request as a form, tried out with the server while it is filled in.
  *
- * In this room   Fields, the inputs; useTried(), the dry run behind them; AskDialog, a dialog of both
+ * In this room   Fields, the inputs; useTried(), the dry run behind them; AskDialog, a dialog of both, which tells
+ *                when somebody else changed meanwhile what is edited
  * Always true    what is wrong is said at the field that it is about, by the server's own rules, before it is asked for
  * Next door      fields.ts has what is not drawn
  */
 import {
+  Alert,
   Button,
   Checkbox,
   Form,
@@ -28,7 +30,9 @@ import { type Ask, askQuietly, dryRun, useAsks } from "../api/asks"
 import { Problem } from "../api/client"
 import type { Operation } from "../api/kinds"
 import { Equivalent } from "./code"
+import { DiffView } from "./diff-view"
 import { type Field, initialValues, troubleAt, type Values } from "./fields"
+import { isChanged, linesOf, mineOnto } from "./meanwhile"
 import { Trouble } from "./trouble"
 
 const TRY_MS = 350
@@ -151,7 +155,7 @@ export function useValues(fields: Field[]) {
     setValues(before => ({ ...before, [name]: value }))
     setTouched(before => new Set(before).add(name))
   }
-  return { values, touched, change, setValues }
+  return { values, touched, change, setValues, setTouched }
 }
 
 type DialogProps = {
@@ -166,6 +170,8 @@ type DialogProps = {
   command?: (values: Values) => string
   children?: ReactNode
   danger?: boolean
+  /** the fields begin with what this resource has: what somebody else changes meanwhile is shown first */
+  edits?: boolean
   /** the request knows no dry run */
   untried?: boolean
   onDone?: (answer: Operation) => void
@@ -173,10 +179,18 @@ type DialogProps = {
 }
 
 export function AskDialog(props: DialogProps) {
-  const { title, verb, name, fields, request, command, children, danger, untried, onDone, onClose } = props
+  const { title, verb, name, fields, request, command, children, danger, edits, untried } = props
+  const { onDone, onClose } = props
   const { t } = useTranslation()
   const { tell } = useAsks()
-  const { values, touched, change } = useValues(fields)
+  const { values, touched, change, setValues, setTouched } = useValues(fields)
+  const [base, setBase] = useState(values)
+  const now = initialValues(fields)
+  const changedMeanwhile = edits === true && isChanged(base, now)
+  const settle = (next: Values) => {
+    setBase(now)
+    setValues(next)
+  }
   const asked = useMemo(() => request(values), [request, values])
   const tried = useTried(untried ? null : asked)
   const [refused, setRefused] = useState<Problem | null>(null)
@@ -212,6 +226,18 @@ export function AskDialog(props: DialogProps) {
       <ModalHeader title={title} labelId={id} titleIconVariant={danger ? "warning" : undefined} />
       <ModalBody>
         {children}
+        {changedMeanwhile && (
+          <Meanwhile
+            name={name}
+            theirs={linesOf(fields, now)}
+            mine={linesOf(fields, mineOnto(now, values, touched))}
+            onKeep={() => settle(mineOnto(now, values, touched))}
+            onDrop={() => {
+              settle(now)
+              setTouched(new Set())
+            }}
+          />
+        )}
         <Form
           id={`${id}-form`}
           onSubmit={event => {
@@ -238,7 +264,7 @@ export function AskDialog(props: DialogProps) {
           type="submit"
           form={`${id}-form`}
           variant={danger ? "danger" : "primary"}
-          isDisabled={busy || missing}
+          isDisabled={busy || missing || changedMeanwhile}
           isLoading={busy}
         >
           {verb}
@@ -248,5 +274,32 @@ export function AskDialog(props: DialogProps) {
         </Button>
       </ModalFooter>
     </Modal>
+  )
+}
+
+type MeanwhileProps = { name: string; theirs: string; mine: string; onKeep: () => void; onDrop: () => void }
+
+/** Somebody else was quicker: what is different, and whose it is to be. */
+function Meanwhile({ name, theirs, mine, onKeep, onDrop }: MeanwhileProps) {
+  const { t } = useTranslation()
+  return (
+    <Alert
+      isInline
+      variant="warning"
+      title={t("ask.changed_meanwhile")}
+      actionLinks={
+        <>
+          <Button variant="link" isInline onClick={onKeep}>
+            {t("ask.keep_yours")}
+          </Button>
+          <Button variant="link" isInline onClick={onDrop}>
+            {t("ask.take_theirs")}
+          </Button>
+        </>
+      }
+    >
+      <p>{t("ask.changed_meanwhile_body", { name })}</p>
+      <DiffView before={theirs} after={mine} label={t("ask.changed_meanwhile")} />
+    </Alert>
   )
 }

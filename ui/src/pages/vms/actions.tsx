@@ -145,6 +145,7 @@ function Rename({ vm, onClose }: DialogProps) {
       verb={t("vms.do.rename")}
       name={vm.name}
       fields={fields}
+      edits
       request={values => ({
         method: "PATCH",
         path: `/api/v1/vms/${vm.id}`,
@@ -175,6 +176,7 @@ function Resize({ vm, onClose }: DialogProps) {
       verb={t("vms.do.resize")}
       name={vm.name}
       fields={fields}
+      edits
       request={values => ({
         method: "PATCH",
         path: `/api/v1/vms/${vm.id}`,

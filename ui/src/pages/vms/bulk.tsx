@@ -1,7 +1,7 @@
 /**
  * Bulk: one verb for many VMs; what would happen to each is shown before anything is done.
  *
- * Always true    a few requests at a time; what is refused stops no other; each row says how it went
+ * Always true    a few requests at a time; what is refused stops no other; each row is followed to its end
  */
 import {
   Button,
@@ -13,11 +13,14 @@ import {
   Progress,
   ProgressMeasureLocation,
 } from "@patternfly/react-core"
-import { useEffect, useState } from "react"
+import { useCallback, useEffect, useState } from "react"
 import { useTranslation } from "react-i18next"
+import { Link } from "wouter"
 import { askQuietly, dryRun } from "../../api/asks"
+import { useOne } from "../../api/cache"
 import { Problem } from "../../api/client"
 import { eachOf } from "../../api/many"
+import { Phase } from "../../parts/phase"
 import { requestFor, type Verb } from "./verbs"
 
 export type Chosen = { id: string; name: string }
@@ -64,7 +67,9 @@ export function Bulk({ chosen, total, most, onAll, onNone }: Props) {
   )
 }
 
-type Said = { problem: Problem | null; asked: boolean }
+type State = "running" | "succeeded" | "failed" | "cancelled"
+type Said = { problem: Problem | null; operation: string; state: State }
+const UNASKED = { operation: "", state: "running" } as const
 type PreviewProps = { verb: Verb; vms: Chosen[]; onClose: () => void; onDone: () => void }
 
 function Preview({ verb, vms, onClose, onDone }: PreviewProps) {
@@ -78,20 +83,34 @@ function Preview({ verb, vms, onClose, onDone }: PreviewProps) {
     const cut = new AbortController()
     void eachOf(vms, AT_ONCE, cut.signal, async vm => {
       const problem = await refusal(() => dryRun(requestFor(verb, vm)))
-      setSaid(before => new Map(before).set(vm.id, { problem, asked: false }))
+      setSaid(before => new Map(before).set(vm.id, { ...UNASKED, problem }))
     }).then(() => !cut.signal.aborted && setGoing("ready"))
     return () => cut.abort()
   }, [])
 
   const fine = vms.filter(vm => said.get(vm.id)?.problem === null)
   const refused = vms.filter(vm => said.get(vm.id)?.problem)
-  const asked = vms.filter(vm => said.get(vm.id)?.asked)
+  const asked = vms.filter(vm => said.get(vm.id)?.operation)
+  const inState = (state: State) => asked.filter(vm => said.get(vm.id)?.state === state).length
+  const [of, setOf] = useState(vms.length)
+  const tell = useCallback(
+    (id: string, state: State) =>
+      setSaid(before => {
+        const one = before.get(id)
+        return one && one.state !== state ? new Map(before).set(id, { ...one, state }) : before
+      }),
+    [],
+  )
 
   const run = async () => {
     setGoing("running")
+    setOf(fine.length)
     await eachOf(fine, AT_ONCE, undefined, async vm => {
-      const problem = await refusal(() => askQuietly(requestFor(verb, vm)))
-      setSaid(before => new Map(before).set(vm.id, { problem, asked: !problem }))
+      let operation = ""
+      const problem = await refusal(async () => {
+        operation = (await askQuietly(requestFor(verb, vm))).id
+      })
+      setSaid(before => new Map(before).set(vm.id, { ...UNASKED, problem, operation }))
     })
     setGoing("done")
   }
@@ -99,8 +118,9 @@ function Preview({ verb, vms, onClose, onDone }: PreviewProps) {
     onClose()
     if (going === "done") onDone()
   }
-  const steps = going === "running" || going === "done" ? asked.length : said.size
-  const of = going === "running" || going === "done" ? fine.length + asked.length : vms.length
+  const begun = going === "running" || going === "done"
+  const ended = asked.length - inState("running")
+  const steps = begun ? ended : said.size
 
   return (
     <Modal isOpen variant="medium" onClose={close} aria-labelledby="bulk-title">
@@ -110,11 +130,7 @@ function Preview({ verb, vms, onClose, onDone }: PreviewProps) {
         titleIconVariant={verb === "delete" ? "warning" : undefined}
       />
       <ModalBody>
-        <p>
-          {going === "done"
-            ? t("vms.bulk.running", { done: asked.length, total: vms.length })
-            : t("vms.bulk.preview")}
-        </p>
+        <p>{begun ? t("vms.bulk.running", { done: asked.length, total: of }) : t("vms.bulk.preview")}</p>
         {verb === "delete" && (
           <p>
             {t("vms.bulk.names", {
@@ -126,15 +142,17 @@ function Preview({ verb, vms, onClose, onDone }: PreviewProps) {
             })}
           </p>
         )}
-        {going !== "ready" && going !== "done" && (
+        {going !== "ready" && (
           <Progress
             aria-label={word}
             value={of ? (steps / of) * 100 : 100}
             measureLocation={ProgressMeasureLocation.outside}
           />
         )}
-        <p>
-          {t("vms.bulk.can", { count: fine.length + (going === "ready" ? 0 : 0) })}
+        <p aria-live="polite">
+          {begun
+            ? t("vms.bulk.ended", { done: inState("succeeded"), failed: ended - inState("succeeded") })
+            : t("vms.bulk.can", { count: fine.length })}
           {refused.length > 0 && ` · ${t("vms.bulk.cannot", { count: refused.length })}`}
         </p>
         {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and so has to be reached by keyboard */}
@@ -153,9 +171,11 @@ function Preview({ verb, vms, onClose, onDone }: PreviewProps) {
                     </Label>{" "}
                     {one.problem.message}
                   </span>
+                ) : one.operation ? (
+                  <Outcome vm={vm.id} operation={one.operation} onState={tell} />
                 ) : (
                   <Label status="success" isCompact variant="outline">
-                    {one.asked ? t("vms.bulk.asked") : t("vms.bulk.fine")}
+                    {t("vms.bulk.fine")}
                   </Label>
                 )}
               </div>
@@ -179,6 +199,24 @@ function Preview({ verb, vms, onClose, onDone }: PreviewProps) {
         </Button>
       </ModalFooter>
     </Modal>
+  )
+}
+
+type OutcomeProps = { vm: string; operation: string; onState: (vm: string, state: State) => void }
+
+/** How the operation of one row goes, live, and why it failed. */
+function Outcome({ vm, operation, onState }: OutcomeProps) {
+  const { t } = useTranslation()
+  const status = useOne("Operation", operation).data?.status
+  const state = status?.state ?? "running"
+  useEffect(() => onState(vm, state), [vm, state, onState])
+  return (
+    <span>
+      <Link href={`~/operations/${operation}`} aria-label={t("ask.show")}>
+        {state === "running" ? t("vms.bulk.asked") : <Phase phase={state} />}
+      </Link>{" "}
+      {status?.error?.message}
+    </span>
   )
 }
 

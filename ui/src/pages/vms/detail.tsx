@@ -17,6 +17,7 @@ import { Overview } from "./overview"
 import { countOfPending, PendingAndDrift } from "./pending"
 import { Placement } from "./placement"
 import { Snapshots } from "./snapshots"
+import { Underway } from "./underway"
 
 const Consoles = lazy(() => import("./console"))
 
@@ -31,7 +32,7 @@ export default function VmDetail({ id, part }: { id: string; part: string }) {
     const missing = "code" in found.error && found.error.code === "resource.not_found"
     return (
       <Page title={id} above={above}>
-        {missing ? <Gone name={id} /> : <Trouble of={found.error} onRetry={() => void found.refetch()} />}
+        {missing ? <GoneVm name={id} /> : <Trouble of={found.error} onRetry={() => void found.refetch()} />}
       </Page>
     )
   }
@@ -44,8 +45,7 @@ export default function VmDetail({ id, part }: { id: string; part: string }) {
   if (found.error && "code" in found.error && found.error.code === "resource.not_found")
     return (
       <Page title={vm.name} above={above}>
-        <Gone name={vm.name} />
-        <Link href="/">{t("vms.title")}</Link>
+        <GoneVm name={vm.name} />
       </Page>
     )
 
@@ -81,7 +81,21 @@ export default function VmDetail({ id, part }: { id: string; part: string }) {
           {trouble.hint}
         </Alert>
       )}
+      <Underway vm={vm.id} />
       <PageTabs base={`/${id}`} active={part} parts={parts} label={t("vms.tabs.label", { name: vm.name })} />
     </Page>
+  )
+}
+
+/** Nothing to see here any more; the others are next door. */
+function GoneVm({ name }: { name: string }) {
+  const { t } = useTranslation()
+  return (
+    <>
+      <Gone name={name} />
+      <Bullseye>
+        <Link href="/">{t("vms.show_all")}</Link>
+      </Bullseye>
+    </>
   )
 }

@@ -8,6 +8,7 @@ import type { Schemas } from "../../api/client"
 import type { VM } from "../../api/kinds"
 import { bytes } from "../../look/format"
 import { quote } from "../../parts/code"
+import { begunWith, edited } from "../../parts/edited"
 import { bodyOf, type Field, type Values } from "../../parts/fields"
 import { AskDialog } from "../../parts/form"
 import { ResourceLink } from "../../parts/links"
@@ -211,6 +212,11 @@ function diskWords(values: Values): string {
     .join(",")
 }
 
+/** Limits that are set; 0 is none. */
+function limitsSet(limits: object | null | undefined): Record<string, number> {
+  return Object.fromEntries(Object.entries(limits ?? {}).filter(([, value]) => value > 0))
+}
+
 /** Limits that are set, in words. */
 export function limitsText(limits: object | null | undefined): string {
   return Object.entries(limits ?? {})
@@ -321,10 +327,12 @@ function Dialogs({ vm, open, onClose }: { vm: VM; open: Open; onClose: () => voi
         />
       )
     case "limit-disk": {
-      const fields: Field[] = [
+      const limits = limitsSet(vm.spec.disks?.find(d => d.volume === open.volume)?.tuning?.limits)
+      const plain: Field[] = [
         { name: "limits.iops", label: t("vms.hardware.iops"), kind: "number" },
         { name: "limits.bytes_s", label: t("vms.hardware.bytes_s"), kind: "size" },
       ]
+      const fields = begunWith(plain, { limits })
       return (
         <AskDialog
           title={t("vms.do.limit")}
@@ -334,17 +342,20 @@ function Dialogs({ vm, open, onClose }: { vm: VM; open: Open; onClose: () => voi
           request={v => ({
             method: "PATCH",
             path: `${base}/disks/${open.volume}`,
-            body: { limits: {}, ...bodyOf(fields, v) },
+            body: edited(fields, v, { limits }),
           })}
+          edits
           onClose={onClose}
         />
       )
     }
     case "limit-nic": {
-      const fields: Field[] = [
+      const limits = limitsSet(vm.spec.nics?.find(n => n.mac === open.mac)?.limits)
+      const plain: Field[] = [
         { name: "limits.in_mbit", label: t("vms.hardware.in_mbit"), kind: "number" },
         { name: "limits.out_mbit", label: t("vms.hardware.out_mbit"), kind: "number" },
       ]
+      const fields = begunWith(plain, { limits })
       return (
         <AskDialog
           title={t("vms.do.limit")}
@@ -354,15 +365,15 @@ function Dialogs({ vm, open, onClose }: { vm: VM; open: Open; onClose: () => voi
           request={v => ({
             method: "PATCH",
             path: `${base}/nics/${open.mac}`,
-            body: { limits: {}, ...bodyOf(fields, v) },
+            body: edited(fields, v, { limits }),
           })}
+          edits
           onClose={onClose}
         />
       )
     }
     case "unplug-disk":
     case "unplug-nic": {
-      const what = "volume" in open ? open.volume : open.mac
       const path = "volume" in open ? `${base}/disks/${open.volume}` : `${base}/nics/${open.mac}`
       return (
         <AskDialog
@@ -374,9 +385,19 @@ function Dialogs({ vm, open, onClose }: { vm: VM; open: Open; onClose: () => voi
           request={v => ({ method: "DELETE", path: `${path}${v.force ? "?force=true" : ""}` })}
           onClose={onClose}
         >
-          <p>{t("vms.hardware.unplug_note", { what })}</p>
+          {"volume" in open ? (
+            <UnplugDisk volume={open.volume} />
+          ) : (
+            <p>{t("vms.hardware.unplug_note", { what: open.mac })}</p>
+          )}
         </AskDialog>
       )
     }
   }
+}
+
+function UnplugDisk({ volume }: { volume: string }) {
+  const { t } = useTranslation()
+  const name = useOne("Volume", volume).data?.name ?? volume
+  return <p>{t("vms.hardware.unplug_note", { what: name })}</p>
 }

@@ -1,6 +1,7 @@
 export const vms = {
   title: "VMs",
   create: "Create VM",
+  show_all: "Show all VMs",
   policy: "Policy",
   address: "Addresses",
   guest: "Guest",
@@ -53,6 +54,7 @@ export const vms = {
     go: "{{verb}} {{count}}",
     fine: "would be done",
     asked: "asked for",
+    ended: "{{done}} done, {{failed}} failed",
     limit: "At most {{count}} at a time: choose fewer.",
     names: "These VMs and the volumes made for them go into the trash: {{names}}",
   },
@@ -90,6 +92,7 @@ export const vms = {
     screen: "Screen",
     no_screen: "No picture of the screen",
     migrating: "Migrating to {{node}}",
+    underway: "{{verb}}: under way",
   },
   hardware: {
     disks: "Disks",

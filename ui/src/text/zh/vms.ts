@@ -3,6 +3,7 @@ import type { vms as en } from "../en/vms"
 export const vms: typeof en = {
   title: "虚拟机",
   create: "创建虚拟机",
+  show_all: "查看所有虚拟机",
   policy: "策略",
   address: "地址",
   guest: "客户机",
@@ -55,6 +56,7 @@ export const vms: typeof en = {
     go: "{{verb}} {{count}} 个",
     fine: "将会执行",
     asked: "已提交",
+    ended: "{{done}} 个完成，{{failed}} 个失败",
     limit: "一次最多 {{count}} 个：请少选一些。",
     names: "以下虚拟机及为其创建的卷将移入回收站：{{names}}",
   },
@@ -92,6 +94,7 @@ export const vms: typeof en = {
     screen: "屏幕",
     no_screen: "没有屏幕截图",
     migrating: "正在迁移到 {{node}}",
+    underway: "{{verb}}：进行中",
   },
   hardware: {
     disks: "磁盘",
