@@ -60,6 +60,7 @@ def test_a_new_one_is_made_shown_and_deleted_by_its_name(
 ) -> None:
     name = fields["Name"]
     create(page, path, button, fields, choices)
+    page.get_by_placeholder("Name").or_(page.get_by_role("searchbox")).first.fill(name)  # among many others
     page.get_by_role("link", name=name, exact=True).first.click()
     expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
     made = console.api.get(f"{path}/{name}").raise_for_status().json()

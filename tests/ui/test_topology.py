@@ -12,15 +12,15 @@ from tests.ui.test_overview import NO_TEXT
 
 def test_begins_with_a_rack_and_goes_on_to_a_node_and_a_vm(page: Page) -> None:
     page.goto("/topology")
-    expect(page.get_by_role("img", name="r1: 1 networks, 12 nodes, 0 VMs")).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile(r"r1: \d+ networks, 12 nodes, 0 VMs"))).to_be_visible()
     page.get_by_label("Show").select_option("node")
     page.get_by_label("Name").fill("node0003")
-    expect(page.get_by_role("img", name="node0003: 1 networks, 1 nodes, 25 VMs")).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile(r"node0003: \d+ networks, 1 nodes, \d+ VMs"))).to_be_visible()
     vm = page.get_by_role("region", name="VMs").get_by_role("link").first
     name = vm.inner_text()
     page.get_by_label("Show").select_option("vm")
     page.get_by_label("Name").fill(name)
-    expect(page.get_by_role("img", name=f"{name}: 1 networks, 1 nodes, 1 VMs")).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile(rf"{name}: \d+ networks, 1 nodes, 1 VMs"))).to_be_visible()
     expect(page).to_have_url(re.compile(f"of=vm&name={name}"))
     page.get_by_role("link", name="node0003").click()
     expect(page.get_by_role("heading", name="node0003")).to_be_visible()

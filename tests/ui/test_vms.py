@@ -278,7 +278,7 @@ def test_a_long_name_breaks_nothing(page: Page, make: Callable[..., str]) -> Non
 def test_every_part_is_accessible(
     context: BrowserContext, make: Callable[..., str], axe_of: Callable[[Page], list[str]], theme: str
 ) -> None:
-    id = make("axe", running=True, disks=[{"size": "1GiB"}], nics=[{"network": "default"}])
+    id = make(f"axe-{theme}", running=True, disks=[{"size": "1GiB"}], nics=[{"network": "default"}])
     page = context.new_page()
     page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
     found = {}

@@ -177,7 +177,11 @@ function writeOne(client: QueryClient, kind: Kind, change: Change): void {
   const { id, name } = change.resource
   for (const key of [id, name]) {
     const old = client.getQueryData<Resource>(["one", kind, key])
-    if (!old) continue
+    if (!old) {
+      // who asked for it was told that it does not exist
+      if (change.verb === "put") void client.invalidateQueries({ queryKey: ["one", kind, key], exact: true })
+      continue
+    }
     if (change.verb === "remove") {
       client.setQueryData<Resource>(["one", kind, key], {
         ...old,
