@@ -71,7 +71,8 @@ def found(world: World, disk: Path) -> FoundDomain:
 
     def fresh(domain: FoundDomain) -> bool:
         model = domain.status.model
-        return domain.spec.uuid == UUID and model is not None and model.disks[0].path == str(disk)
+        runs = domain.status.state == "running"  # a look may fall between its definition and its start
+        return domain.spec.uuid == UUID and runs and model is not None and model.disks[0].path == str(disk)
 
     world.until("it is found", lambda: any(fresh(d) for d in world.client.found.list()))
     return next(d for d in world.client.found.list() if fresh(d))
