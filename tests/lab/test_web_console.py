@@ -14,6 +14,12 @@ pytestmark = pytest.mark.skipif(bool(obstacle()), reason=obstacle())
 NAME = "paged"
 BOOT_MS = 90_000
 LOST_MS = 60_000
+DRAWN = """() => {
+  const canvas = document.querySelector('.console-place canvas')
+  if (!canvas || !canvas.width) return false
+  const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+  return new Set(new Uint32Array(data.buffer)).size > 1
+}"""
 PLAN_MS = 90_000  # the first plan of a server compiles its loops
 
 
@@ -58,6 +64,10 @@ def test_a_vm_lives_in_the_page(page: Page, world: World) -> None:
     keys.press("Enter")
     keys.press_sequentially("echo said-$((6 * 7))-here\n", delay=30)
     expect(page.locator(".xterm")).to_contain_text("said-42-here", timeout=20_000)
+
+    page.get_by_role("button", name="Screen (VNC)").click()
+    expect(page.get_by_text("Connected")).to_be_visible()
+    wait_for(lambda: page.evaluate(DRAWN))  # noVNC, before QEMU's own VNC
 
     page.get_by_role("tab", name="Hardware").click()
     page.get_by_role("button", name="Add disk").click()
