@@ -96,6 +96,16 @@ def start_demo(directory: Path, *words: str) -> tuple[subprocess.Popen[bytes], C
     raise AssertionError(f"the demo did not start:\n{log.read_text()}")
 
 
+def end(program: subprocess.Popen[bytes]) -> None:
+    """End a demo; one that is compiling its loops may not hear it in time."""
+    program.terminate()
+    try:
+        program.wait(20)
+    except subprocess.TimeoutExpired:
+        program.kill()
+        program.wait(20)
+
+
 @pytest.fixture(scope="session")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     """A demo of 12 nodes and 300 VMs, shared by the tests of a session: each makes what it changes."""
@@ -103,8 +113,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     try:
         yield console
     finally:
-        program.terminate()
-        program.wait(20)
+        end(program)
 
 
 @pytest.fixture(scope="session")

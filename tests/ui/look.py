@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.ui.conftest import CHROMIUM, sign_in, start_demo
+from tests.ui.conftest import CHROMIUM, end, sign_in, start_demo
 
 
 def main(out: str, *paths: str) -> None:
@@ -31,8 +31,7 @@ def main(out: str, *paths: str) -> None:
                     page.screenshot(path=place / f"{name}-{theme}.png")
             browser.close()
         finally:
-            program.terminate()
-            program.wait(20)
+            end(program)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.ui.conftest import SHOTS, Console, sign_in, start_demo
+from tests.ui.conftest import SHOTS, Console, end, sign_in, start_demo
 
 PLACE = Path(os.environ.get("PICTURES", SHOTS / "pictures"))
 
@@ -17,8 +17,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     """Large enough to look like something."""
     program, console = start_demo(tmp_path_factory.mktemp("fleet"), "--nodes", "240", "--vms", "2400")
     yield console
-    program.terminate()
-    program.wait(20)
+    end(program)
 
 
 @pytest.fixture(params=["light", "dark"])

@@ -15,7 +15,9 @@ def test_begins_with_a_rack_and_goes_on_to_a_node_and_a_vm(page: Page) -> None:
     expect(page.get_by_role("img", name=re.compile(r"r1: \d+ networks, 12 nodes, 0 VMs"))).to_be_visible()
     page.get_by_label("Show").select_option("node")
     page.get_by_label("Name").fill("node0003")
-    expect(page.get_by_role("img", name=re.compile(r"node0003: \d+ networks, 1 nodes, \d+ VMs"))).to_be_visible()
+    expect(
+        page.get_by_role("img", name=re.compile(r"node0003: \d+ networks, 1 nodes, \d+ VMs"))
+    ).to_be_visible()
     vm = page.get_by_role("region", name="VMs").get_by_role("link").first
     name = vm.inner_text()
     page.get_by_label("Show").select_option("vm")

@@ -174,3 +174,13 @@ export function useUsualDeeds(kind: Kind, of: Resource, warning: string, labels 
     })
   return deeds
 }
+
+type EditedProps = { kind: Kind; of: Resource; warning: string; edit: (close: () => void) => ReactNode }
+
+/** What can be done with most kinds: edit it, label it, delete it by its name. */
+export function EditedDoing({ kind, of, warning, edit }: EditedProps) {
+  const { t } = useTranslation()
+  const usual = useUsualDeeds(kind, of, warning)
+  const deed: Deed = { key: "edit", title: t("action.edit"), first: true, dialog: edit }
+  return <Doing name={of.name} deeds={[deed, ...usual]} />
+}

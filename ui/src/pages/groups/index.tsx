@@ -9,7 +9,7 @@ import { bodyOf, type Field, type Values } from "../../parts/fields"
 import { AskDialog } from "../../parts/form"
 import { NounList } from "../../parts/noun-list"
 import { NounPages } from "../../parts/noun-pages"
-import { Doing, useUsualDeeds } from "../../parts/resource-asks"
+import { EditedDoing } from "../../parts/resource-asks"
 import type { RowOf } from "../../parts/resource-list"
 import { ResourcePage } from "../../parts/resource-page"
 import type { Column } from "../../parts/virtual-table"
@@ -139,19 +139,12 @@ function OneGroup() {
 
 function Actions({ of }: { of: Group }) {
   const { t } = useTranslation()
-  const usual = useUsualDeeds("PlacementGroup", of, t("groups.delete_warning", { name: of.name }))
   return (
-    <Doing
-      name={of.name}
-      deeds={[
-        {
-          key: "edit",
-          title: t("action.edit"),
-          first: true,
-          dialog: close => <GroupDialog of={of} close={close} />,
-        },
-        ...usual,
-      ]}
+    <EditedDoing
+      kind="PlacementGroup"
+      of={of}
+      warning={t("groups.delete_warning", { name: of.name })}
+      edit={close => <GroupDialog of={of} close={close} />}
     />
   )
 }

@@ -11,7 +11,7 @@ import { Confirm } from "../../parts/confirm"
 import { Described, Labels } from "../../parts/described"
 import { ResourceLink } from "../../parts/links"
 import { NamedLink } from "../../parts/named-link"
-import { Doing, useUsualDeeds } from "../../parts/resource-asks"
+import { Doing, EditedDoing } from "../../parts/resource-asks"
 import { ResourceList, type RowOf } from "../../parts/resource-list"
 import { ResourcePage } from "../../parts/resource-page"
 import { createdColumn } from "../../parts/usual-columns"
@@ -45,19 +45,12 @@ export function OneNetwork() {
 
 function Actions({ of }: { of: Network }) {
   const { t } = useTranslation()
-  const usual = useUsualDeeds("Network", of, t("networks.delete_warning", { name: of.name }))
   return (
-    <Doing
-      name={of.name}
-      deeds={[
-        {
-          key: "edit",
-          title: t("action.edit"),
-          first: true,
-          dialog: close => <EditDialog of={of} close={close} />,
-        },
-        ...usual,
-      ]}
+    <EditedDoing
+      kind="Network"
+      of={of}
+      warning={t("networks.delete_warning", { name: of.name })}
+      edit={close => <EditDialog of={of} close={close} />}
     />
   )
 }

@@ -6,7 +6,7 @@ import { moment, span } from "../../look/format"
 import { Described, Labels } from "../../parts/described"
 import { NounList } from "../../parts/noun-list"
 import { NounPages } from "../../parts/noun-pages"
-import { Doing, useUsualDeeds } from "../../parts/resource-asks"
+import { EditedDoing } from "../../parts/resource-asks"
 import type { RowOf } from "../../parts/resource-list"
 import { ResourcePage } from "../../parts/resource-page"
 import type { Column } from "../../parts/virtual-table"
@@ -103,19 +103,12 @@ function OnePolicy() {
 
 function Actions({ of }: { of: Policy }) {
   const { t } = useTranslation()
-  const usual = useUsualDeeds("SchedulingPolicy", of, t("policies.delete_warning", { name: of.name }))
   return (
-    <Doing
-      name={of.name}
-      deeds={[
-        {
-          key: "edit",
-          title: t("action.edit"),
-          first: true,
-          dialog: close => <PolicyDialog of={of} close={close} />,
-        },
-        ...usual,
-      ]}
+    <EditedDoing
+      kind="SchedulingPolicy"
+      of={of}
+      warning={t("policies.delete_warning", { name: of.name })}
+      edit={close => <PolicyDialog of={of} close={close} />}
     />
   )
 }

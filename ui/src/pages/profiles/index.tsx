@@ -13,7 +13,7 @@ import type { Field, Values } from "../../parts/fields"
 import { AskDialog } from "../../parts/form"
 import { NounList } from "../../parts/noun-list"
 import { NounPages } from "../../parts/noun-pages"
-import { Doing, useUsualDeeds } from "../../parts/resource-asks"
+import { EditedDoing } from "../../parts/resource-asks"
 import type { RowOf } from "../../parts/resource-list"
 import { ResourcePage } from "../../parts/resource-page"
 import type { Column } from "../../parts/virtual-table"
@@ -161,19 +161,12 @@ function OneProfile() {
 
 function Actions({ of }: { of: Profile }) {
   const { t } = useTranslation()
-  const usual = useUsualDeeds("VMProfile", of, t("profiles.delete_warning", { name: of.name }))
   return (
-    <Doing
-      name={of.name}
-      deeds={[
-        {
-          key: "edit",
-          title: t("action.edit"),
-          first: true,
-          dialog: close => <ProfileDialog of={of} close={close} />,
-        },
-        ...usual,
-      ]}
+    <EditedDoing
+      kind="VMProfile"
+      of={of}
+      warning={t("profiles.delete_warning", { name: of.name })}
+      edit={close => <ProfileDialog of={of} close={close} />}
     />
   )
 }
