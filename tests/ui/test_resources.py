@@ -123,7 +123,7 @@ def test_a_volume_grows_is_cloned_goes_into_the_trash_and_comes_back(page: Page,
     page.get_by_role("button", name="Restore").click()
     page.get_by_role("dialog").get_by_role("button", name="Restore").click()
     expect(page.get_by_role("heading", name=re.compile("In the trash since"))).to_be_hidden()
-    assert api.get("/volumes/res-data").json()["id"] == id
+    wait_for(lambda: api.get("/volumes/res-data").json().get("id") == id)
 
 
 def test_an_image_is_uploaded_from_a_file(page: Page, console: Console, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_wrong_expression_is_answered_in_words(page: Page) -> None:
 
 
 def test_sorts_by_the_servers_order(page: Page) -> None:
-    page.goto("/vms")
+    page.goto("/vms?label=team%3Dweb")
     page.get_by_role("button", name="Memory").click()
     expect(page.get_by_role("columnheader", name="Memory")).to_have_attribute("aria-sort", "ascending")
     page.get_by_role("button", name="Memory").click()

@@ -15,6 +15,7 @@ import { live } from "./live"
 
 export const ROWS_IN_WINDOW = 100
 const UNWATCHED = "always" // nobody followed it while off screen: what is kept is shown, and read again
+const RECENT_MAX = 500 // changes of a kind
 const AGAIN_MS = 1_000 // windows are read again at most this often
 
 export const queries = new QueryClient({
@@ -121,6 +122,7 @@ export function windowPath(kind: Kind, query: ListQuery, number: number): string
 /** Write changes of the stream into the cache from now on; returns how to stop. */
 export function keepFresh(client: QueryClient = queries): () => void {
   const again = new Set<Kind>()
+  const recent = new Map<Kind, Change[]>() // the last ones, for lists that were on their way when they came
   let timer: ReturnType<typeof setTimeout> | undefined
 
   const readAgain = () => {
@@ -128,10 +130,14 @@ export function keepFresh(client: QueryClient = queries): () => void {
     for (const kind of again) void client.invalidateQueries({ queryKey: ["window", kind] })
     again.clear()
   }
+  const readAgainSoon = () => {
+    if (again.size > 0 && !timer) timer = setTimeout(readAgain, AGAIN_MS)
+  }
 
   const hear = (changes: readonly Change[]) => {
     for (const [kind, of] of byKind(changes)) {
       const latest = new Map(of.map(change => [change.resource.id, change]))
+      recent.set(kind, [...(recent.get(kind) ?? []), ...of].slice(-RECENT_MAX))
       client.setQueriesData<Rows>({ queryKey: ["all", kind] }, rows => rows && applied(rows, of))
       for (const change of latest.values()) writeOne(client, kind, change)
       let moved = false
@@ -144,8 +150,22 @@ export function keepFresh(client: QueryClient = queries): () => void {
       }
       if (moved) again.add(kind)
     }
-    if (again.size > 0 && !timer) timer = setTimeout(readAgain, AGAIN_MS)
+    readAgainSoon()
   }
+  const stopReading = client.getQueryCache().subscribe(event => {
+    if (event.type !== "updated" || event.action.type !== "success" || event.action.manual) return
+    const [what, kind] = event.query.queryKey as [string, Kind]
+    const rows = event.query.state.data as Rows | undefined
+    if ((what !== "window" && what !== "all") || !rows) return
+    const missed = (recent.get(kind) ?? []).filter(change => (change.resource.revision ?? 0) > rows.revision)
+    if (missed.length === 0) return
+    const latest = new Map(missed.map(change => [change.resource.id, change]))
+    const next = what === "all" ? applied(rows, missed) : renewed(rows, latest)
+    if (next !== rows) queueMicrotask(() => client.setQueryData(event.query.queryKey, next))
+    if (what === "all" || (event.query.queryKey[3] === "" && !comesOrGoes(rows, latest))) return
+    again.add(kind)
+    readAgainSoon()
+  })
   const stopHearing = live.hear(hear)
   const stopLosing = live.onLost(before => {
     void client.invalidateQueries({
@@ -158,6 +178,7 @@ export function keepFresh(client: QueryClient = queries): () => void {
   return () => {
     stopHearing()
     stopLosing()
+    stopReading()
     clearTimeout(timer)
   }
 }

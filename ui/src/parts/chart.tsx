@@ -46,5 +46,12 @@ export function Chart({ option, label, height = 240, onClick }: Props) {
     )
   }, [option])
 
-  return <div ref={place} role="img" aria-label={label} style={{ blockSize: height, inlineSize: "100%" }} />
+  return (
+    <div
+      ref={place}
+      role="img"
+      aria-label={label}
+      style={{ blockSize: height, inlineSize: "100%", flexShrink: 0 }}
+    />
+  )
 }
