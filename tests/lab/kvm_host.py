@@ -40,7 +40,7 @@ START: Final = """
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 TERM=dumb
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm; mount -t devpts devpts /dev/pts; mount -t tmpfs tmpfs /dev/shm
-mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /tmp; mkdir -p /run/lock /run/netns
+mount -t tmpfs tmpfs /run; mkdir -p /run/lock /run/netns
 mount -t cgroup2 cgroup /sys/fs/cgroup
 hostname kvm1; ip link set lo up
 for module in kvm-amd tun bridge virtio_net virtio_rng; do modprobe $module; done

@@ -10,7 +10,16 @@ from corral.lab.plan import LabPlan
 from tests.lab.places import a_plan
 from tests.lab.test_lab_machines import leftovers
 
-KEYS = {"nodes", "vm", "create_to_running_s", "create_to_guest_up_s", "migration_s", "downtime_ms", "url"}
+KEYS = {
+    "nodes",
+    "vm",
+    "create_to_running_s",
+    "create_to_guest_up_s",
+    "migration_s",
+    "downtime_ms",
+    "url",
+    "open",
+}
 
 
 def demo(plan: LabPlan, *flags: str) -> list[str]:
