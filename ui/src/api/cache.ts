@@ -7,7 +7,7 @@
  * Start here     useOne()
  */
 import { QueryClient, type QueryKey, type UseQueryResult, useQueries, useQuery } from "@tanstack/react-query"
-import { useEffect, useMemo, useRef } from "react"
+import { useEffect, useMemo, useRef, useState } from "react"
 import { applied, type Change, movesRows, type Rows, renewed } from "./changes"
 import { getJson, Problem } from "./client"
 import { type Kind, listPath, type Of, onePath, type Resource } from "./kinds"
@@ -16,6 +16,7 @@ import { live } from "./live"
 export const ROWS_IN_WINDOW = 100
 const UNWATCHED = "always" // nobody followed it while off screen: what is kept is shown, and read again
 const RECENT_MAX = 500 // changes of a kind
+const SETTLE_MS = 60 // without scrolling
 const AGAIN_MS = 1_000 // windows are read again at most this often
 
 export const queries = new QueryClient({
@@ -79,8 +80,9 @@ export function useWindow<K extends Kind>(
   last: number,
 ): LongList<Resource & Of<K>> {
   useLive(kind)
-  const from = Math.floor(Math.max(0, first) / ROWS_IN_WINDOW)
-  const to = Math.floor(Math.max(first, last, 0) / ROWS_IN_WINDOW)
+  const [near, far] = useSettled(first, last)
+  const from = Math.floor(Math.max(0, near) / ROWS_IN_WINDOW)
+  const to = Math.floor(Math.max(near, far, 0) / ROWS_IN_WINDOW)
   const numbers = useMemo(() => Array.from({ length: to - from + 1 }, (_, n) => from + n), [from, to])
   const windows = useQueries({
     queries: numbers.map(number => ({
@@ -106,6 +108,16 @@ export function useWindow<K extends Kind>(
     loading: windows.some(w => w.isPending),
     error: windows.find(w => w.error)?.error ?? null,
   }
+}
+
+/** The rows on screen once the scrolling rests: what rushes past is not read. The first ones at once. */
+function useSettled(first: number, last: number): [number, number] {
+  const [settled, setSettled] = useState<[number, number]>([first, last])
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled([first, last]), SETTLE_MS)
+    return () => clearTimeout(timer)
+  }, [first, last])
+  return settled
 }
 
 export function windowPath(kind: Kind, query: ListQuery, number: number): string {

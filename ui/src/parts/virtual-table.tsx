@@ -6,7 +6,6 @@
  *                reader is told how many rows there are and which one this is
  * Next door      api/cache.ts useWindow() gives the rows
  */
-import { Checkbox, Skeleton } from "@patternfly/react-core"
 import { useVirtualizer } from "@tanstack/react-virtual"
 import { type KeyboardEvent, memo, type ReactNode, useEffect, useRef } from "react"
 import { useTranslation } from "react-i18next"
@@ -39,6 +38,7 @@ type Props<T> = {
 
 const ROW_PX = 40
 const OVERSCAN = 8
+const RECYCLED = 128 // more than are ever drawn: a row that scrolls out is filled anew, not made anew
 
 export function VirtualTable<T>(props: Props<T>) {
   const { label, columns, total, row, rowKey, onRange, sort, onSort, selected, onSelect, onOpen } = props
@@ -108,7 +108,7 @@ export function VirtualTable<T>(props: Props<T>) {
           const key = data === undefined ? `empty-${place.index}` : rowKey(data)
           return (
             <Row
-              key={place.index}
+              key={place.index % RECYCLED}
               index={place.index}
               top={place.start}
               template={template}
@@ -190,12 +190,12 @@ function OneRow<T>({ index, top, template, columns, data, id, chosen, onSelect, 
       {onSelect && (
         <span role="gridcell" tabIndex={-1}>
           {data !== undefined && (
-            <Checkbox
-              id={`choose-${id}`}
+            <input
+              type="checkbox"
               aria-label={id}
-              isChecked={chosen}
-              onChange={(event, checked) =>
-                onSelect(data, checked, (event.nativeEvent as MouseEvent).shiftKey === true)
+              checked={chosen}
+              onChange={event =>
+                onSelect(data, event.target.checked, (event.nativeEvent as MouseEvent).shiftKey === true)
               }
             />
           )}
@@ -209,7 +209,7 @@ function OneRow<T>({ index, top, template, columns, data, id, chosen, onSelect, 
           data-column={column.key}
           className={column.align === "end" ? "end" : ""}
         >
-          {data === undefined ? <Skeleton width="60%" screenreaderText="…" /> : column.cell(data)}
+          {data === undefined ? <span className="vtable-blank" aria-hidden /> : column.cell(data)}
         </span>
       ))}
     </div>

@@ -1,6 +1,6 @@
-/** Balance: R over time. Its chart is loaded once the page stands. */
+/** Balance: R over time. Its chart is loaded when somebody comes to see it: it is the largest part of the page. */
 import { Skeleton } from "@patternfly/react-core"
-import { useEffect, useMemo, useState } from "react"
+import { type RefObject, useEffect, useMemo, useRef, useState } from "react"
 import { useTranslation } from "react-i18next"
 import type { Whole } from "../../api/fleet"
 import { Chart } from "../../parts/chart"
@@ -9,7 +9,8 @@ const HEIGHT = 220
 
 export function BalanceCard({ whole }: { whole: Whole | undefined }) {
   const { t } = useTranslation()
-  const idle = useIdle(whole !== undefined)
+  const place = useRef<HTMLDivElement>(null)
+  const seen = useSeen(place)
   const history = useMemo(() => pointsOf(whole), [whole])
   const now = whole?.balance.now
   const option = useMemo(
@@ -35,7 +36,12 @@ export function BalanceCard({ whole }: { whole: Whole | undefined }) {
     [history],
   )
   if (whole && history.length === 0) return <p className="overview-quiet">{t("overview.balance.soon")}</p>
-  if (!idle || !whole) return <Skeleton height={`${HEIGHT}px`} screenreaderText={t("state.loading")} />
+  if (!seen || !whole)
+    return (
+      <div ref={place}>
+        <Skeleton height={`${HEIGHT}px`} screenreaderText={t("state.loading")} />
+      </div>
+    )
   const label = t("overview.balance.label", { now: now === null || now === undefined ? "–" : now.toFixed(3) })
   return <Chart option={option} label={label} height={HEIGHT} />
 }
@@ -47,13 +53,16 @@ function pointsOf(whole: Whole | undefined): [number, number][] {
   return now === null ? history : [...history, [whole.at, now]]
 }
 
-/** Once there is something to show and the browser has nothing better to do. */
-function useIdle(ready: boolean): boolean {
-  const [idle, setIdle] = useState(false)
+/** Whether it has come into view by now. */
+function useSeen(place: RefObject<HTMLDivElement | null>): boolean {
+  const [seen, setSeen] = useState(false)
   useEffect(() => {
-    if (!ready) return
-    const handle = requestIdleCallback(() => setIdle(true), { timeout: 3_000 })
-    return () => cancelIdleCallback(handle)
-  }, [ready])
-  return idle
+    if (seen || !place.current) return
+    const watching = new IntersectionObserver(found => {
+      if (found.some(entry => entry.isIntersecting)) setSeen(true)
+    })
+    watching.observe(place.current)
+    return () => watching.disconnect()
+  })
+  return seen
 }
