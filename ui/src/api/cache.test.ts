@@ -56,6 +56,18 @@ describe("keepFresh", () => {
     vi.useRealTimers()
     expect(again).not.toHaveBeenCalled()
   })
+  it("reads again what is older than the stream that now tells of its kind, and nothing else", async () => {
+    await read(["all", "VM"], { items: [], total: 0, revision: 5 })
+    await read(["all", "Node"], { items: [], total: 0, revision: 5 })
+    await read(["all", "Event"], { items: [], total: 0, revision: 9 })
+    for (const hearer of (live as unknown as { lost: Set<(n: number, k: Set<string>) => void> }).lost)
+      hearer(8, new Set(["vms", "events"]))
+    const stale = client
+      .getQueryCache()
+      .getAll()
+      .filter(query => query.state.isInvalidated)
+    expect(stale.map(query => query.queryKey[1])).toEqual(["VM"])
+  })
   it("tells who was told that there is no such thing", async () => {
     const again = vi.spyOn(client, "invalidateQueries")
     tell(put("vm-1", 8, "late"))

@@ -10,7 +10,7 @@ import { QueryClient, type QueryKey, type UseQueryResult, useQueries, useQuery }
 import { useEffect, useMemo, useRef, useState } from "react"
 import { applied, type Change, movesRows, type Rows, renewed } from "./changes"
 import { getJson, Problem } from "./client"
-import { type Kind, listPath, type Of, onePath, type Resource } from "./kinds"
+import { type Kind, listPath, type Of, onePath, PLURAL, type Resource } from "./kinds"
 import { live } from "./live"
 
 export const ROWS_IN_WINDOW = 100
@@ -179,11 +179,11 @@ export function keepFresh(client: QueryClient = queries): () => void {
     readAgainSoon()
   })
   const stopHearing = live.hear(hear)
-  const stopLosing = live.onLost(before => {
+  const stopLosing = live.onLost((before, kinds) => {
     void client.invalidateQueries({
-      predicate: query => {
-        const revision = (query.state.data as { revision?: number; items?: unknown } | undefined)?.revision
-        return query.queryKey[0] === "one" || revision === undefined || revision < before
+      predicate: ({ queryKey: [what, kind], state }) => {
+        if (!kinds.has(PLURAL[kind as Kind])) return false
+        return what === "one" || ((state.data as Rows | undefined)?.revision ?? 0) < before
       },
     })
   })

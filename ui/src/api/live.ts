@@ -23,7 +23,7 @@ export class Live {
   private wanted = new Map<Kind, number>()
   private hearers = new Set<Hearer>()
   private watchers = new Set<() => void>()
-  private lost = new Set<(before: number) => void>()
+  private lost = new Set<(before: number, kinds: ReadonlySet<string>) => void>()
   private stop: (() => void) | undefined
   private running = ""
   private settling: ReturnType<typeof setTimeout> | undefined
@@ -47,8 +47,8 @@ export class Live {
     return () => this.hearers.delete(hearer)
   }
 
-  /** When changes up to this revision may have been missed by what was read before it. */
-  onLost(hearer: (before: number) => void): () => void {
+  /** When changes of these kinds (plural) may have been missed by what was read before this revision. */
+  onLost(hearer: (before: number, kinds: ReadonlySet<string>) => void): () => void {
     this.lost.add(hearer)
     return () => this.lost.delete(hearer)
   }
@@ -75,13 +75,14 @@ export class Live {
     const kinds = [...this.wanted.keys()].map(kind => PLURAL[kind]).sort()
     const key = kinds.join(",")
     if (key === this.running) return
-    const more = kinds.some(kind => !this.running.split(",").includes(kind))
-    if (!more && this.stop) return // fewer kinds: what is told too much does no harm
+    const followed = this.stop ? this.running.split(",") : []
+    const more = new Set(kinds.filter(kind => !followed.includes(kind)))
+    if (more.size === 0 && this.stop) return // fewer kinds: what is told too much does no harm
     this.stop?.()
     this.running = key
     if (kinds.length === 0) return
     let first = true
-    const anew = this.revision === null
+    const told = this.revision === null ? new Set(kinds) : more // of the others nothing was missed
     this.stop = follow({
       path: () => {
         const since = this.revision === null ? "" : `&since=${this.revision}`
@@ -90,13 +91,13 @@ export class Live {
       onEvent: event => {
         if (event.event === "bookmark") {
           this.revision = (JSON.parse(event.data) as { revision: number }).revision
-          if (first && anew) this.fall(this.revision)
+          if (first) this.fall(this.revision, told)
           first = false
         } else if (event.event === "put" || event.event === "remove") {
           if (event.id) this.revision = Number(event.id)
           this.take({ verb: event.event, resource: JSON.parse(event.data) })
         } else if (event.event === "error") {
-          if ((JSON.parse(event.data) as { code: string }).code === "store.compacted") this.forget()
+          if ((JSON.parse(event.data) as { code: string }).code === "store.compacted") this.forget(kinds)
         }
       },
       onLink: link => this.say({ link }),
@@ -106,20 +107,20 @@ export class Live {
           this.running = ""
           return false
         }
-        if (problem.code === "store.compacted") this.forget()
+        if (problem.code === "store.compacted") this.forget(kinds)
         return true
       },
     })
   }
 
   /** The server does not remember that far back: start anew, and read everything again. */
-  private forget(): void {
+  private forget(kinds: readonly string[]): void {
     this.revision = null
-    this.fall(Number.POSITIVE_INFINITY)
+    this.fall(Number.POSITIVE_INFINITY, new Set(kinds))
   }
 
-  private fall(before: number): void {
-    for (const hearer of this.lost) hearer(before)
+  private fall(before: number, kinds: ReadonlySet<string>): void {
+    for (const hearer of this.lost) hearer(before, kinds)
   }
 
   private take(change: Change): void {
