@@ -23,6 +23,7 @@ def test_is_the_first_page_and_shows_the_fleet(page: Page) -> None:
     see_all(page)
     expect(page.get_by_role("meter", name="CPU")).to_have_attribute("aria-valuenow", re.compile(r"^[1-9]"))
     expect(page.get_by_role("region", name="Capacity and use")).to_contain_text("vCPUs")
+    page.locator(".page").first.evaluate("page => page.scrollTo(0, page.scrollHeight)")
     expect(page.get_by_role("img", name=re.compile("Balance R over time; now [0-9]"))).to_be_visible()
 
 
@@ -114,6 +115,7 @@ def test_is_accessible(page: Page, axe: Callable[[], list[str]], theme: str) -> 
     page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
     page.goto("/overview")
     see_all(page)
+    page.locator(".page").first.evaluate("page => page.scrollTo(0, page.scrollHeight)")
     expect(page.get_by_role("img", name=re.compile("Balance R"))).to_be_visible()
     assert axe() == []
     SHOTS.mkdir(parents=True, exist_ok=True)

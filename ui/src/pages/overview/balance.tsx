@@ -6,11 +6,12 @@ import type { Whole } from "../../api/fleet"
 import { Chart } from "../../parts/chart"
 
 const HEIGHT = 220
+const STANDS_MS = 800
 
 export function BalanceCard({ whole }: { whole: Whole | undefined }) {
   const { t } = useTranslation()
   const place = useRef<HTMLDivElement>(null)
-  const seen = useSeen(place)
+  const seen = useSeen(place, whole !== undefined)
   const history = useMemo(() => pointsOf(whole), [whole])
   const now = whole?.balance.now
   const option = useMemo(
@@ -53,16 +54,19 @@ function pointsOf(whole: Whole | undefined): [number, number][] {
   return now === null ? history : [...history, [whole.at, now]]
 }
 
-/** Whether it has come into view by now. */
-function useSeen(place: RefObject<HTMLDivElement | null>): boolean {
+/** Whether it has come into view, once the page stands: before that everything is. */
+function useSeen(place: RefObject<HTMLDivElement | null>, ready: boolean): boolean {
   const [seen, setSeen] = useState(false)
   useEffect(() => {
-    if (seen || !place.current) return
+    if (!ready) return
     const watching = new IntersectionObserver(found => {
       if (found.some(entry => entry.isIntersecting)) setSeen(true)
     })
-    watching.observe(place.current)
-    return () => watching.disconnect()
-  })
+    const timer = setTimeout(() => place.current && watching.observe(place.current), STANDS_MS)
+    return () => {
+      clearTimeout(timer)
+      watching.disconnect()
+    }
+  }, [place, ready])
   return seen
 }
