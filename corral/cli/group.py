@@ -5,12 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from corral.cli.parts.following import finish
 from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
-    How,
     LabelsOption,
     Output,
     OutputOption,
@@ -22,6 +20,7 @@ from corral.cli.parts.options import (
 )
 from corral.cli.parts.present import show_list, show_one
 from corral.cli.parts.session import connect
+from corral.cli.parts.specs import change_one, create_one, delete_one
 
 commands = noun(
     "Placement groups: VMs that are to be together or apart, named with `corral vm create --group`."
@@ -95,10 +94,7 @@ def create(
     Example: corral group create database --rule anti-affinity,node --rule anti-affinity,rack,weight=0.5
     """
     spec = {"summary": summary, "rules": [rule_of(text) for text in rule or []], "whole": bool(whole)}
-    with connect() as client:
-        groups = client.groups.having(dry_run=dry_run)
-        operation = groups.create(name=name, labels=labels_of(label), spec=spec)
-        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
+    create_one("groups", name, labels_of(label), spec, dry_run=dry_run, output=output)
 
 
 @commands.command("set")
@@ -114,18 +110,11 @@ def set_(
 
     Example: corral group set database --rule anti-affinity,rack
     """
-    import msgspec
-
     given: dict[str, Any] = {"summary": summary, "rules": [rule_of(text) for text in rule or []]}
     spec = {name: value for name, value in given.items() if value}
     if whole is not None:
         spec["whole"] = whole
-    if not spec:
-        raise typer.BadParameter("nothing to set; --help lists what can be")
-    with connect() as client:
-        groups = client.groups.having(dry_run=dry_run)
-        operation = groups.edit(group, lambda now: {"spec": {**msgspec.to_builtins(now.spec), **spec}})
-        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
+    change_one("groups", group, spec, dry_run=dry_run, output=output)
 
 
 @commands.command()
@@ -140,9 +129,7 @@ def delete(
     Example: corral group delete database
     """
     sure(f"Delete group {group}?", yes or dry_run)
-    with connect() as client:
-        operation = client.groups.having(dry_run=dry_run).delete(group)
-        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
+    delete_one("groups", group, dry_run=dry_run, output=output)
 
 
 def rule_of(text: str) -> dict[str, Any]:

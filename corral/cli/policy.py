@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from corral.cli.parts.following import finish
 from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
-    How,
     LabelsOption,
     Output,
     OutputOption,
@@ -22,6 +20,7 @@ from corral.cli.parts.options import (
 )
 from corral.cli.parts.present import show_list, show_one
 from corral.cli.parts.session import connect
+from corral.cli.parts.specs import change_one, create_one, delete_one
 
 if TYPE_CHECKING:
     from corral.model.policy import SchedulingPolicy
@@ -111,10 +110,7 @@ def create(
     Example: corral policy create default --score balance --weight memory=0.5 --spare node
     """
     spec = _spec(summary, score, weight, spare, rebalance)
-    with connect() as client:
-        policies = client.policies.having(dry_run=dry_run)
-        operation = policies.create(name=name, labels=labels_of(label), spec=spec)
-        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
+    create_one("policies", name, labels_of(label), spec, dry_run=dry_run, output=output)
 
 
 @commands.command("set")
@@ -132,15 +128,8 @@ def set_(
 
     Example: corral policy set default --spare node
     """
-    import msgspec
-
     spec = _spec(summary, score, weight, spare, rebalance)
-    if not spec:
-        raise typer.BadParameter("nothing to set; --help lists what can be")
-    with connect() as client:
-        policies = client.policies.having(dry_run=dry_run)
-        operation = policies.edit(policy, lambda now: {"spec": _merged(msgspec.to_builtins(now.spec), spec)})
-        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
+    change_one("policies", policy, spec, dry_run=dry_run, output=output)
 
 
 @commands.command()
@@ -155,14 +144,7 @@ def delete(
     Example: corral policy delete memory-first
     """
     sure(f"Delete policy {policy}?", yes or dry_run)
-    with connect() as client:
-        operation = client.policies.having(dry_run=dry_run).delete(policy)
-        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
-
-
-def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    parts = {part: {**old.get(part, {}), **new.get(part, {})} for part in ("weights", "rebalance")}
-    return {**old, **new, **parts}
+    delete_one("policies", policy, dry_run=dry_run, output=output)
 
 
 def _spec(summary: str, score: str, weight: list[str] | None, spare: str, rebalance: str) -> dict[str, Any]:

@@ -5,13 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from corral.cli.parts.following import finish
 from corral.cli.parts.groups import GIVEN, grouped
 from corral.cli.parts.hardware import hardware_body
 from corral.cli.parts.noun import noun
 from corral.cli.parts.options import (
     DryRunOption,
-    How,
     LabelsOption,
     Output,
     OutputOption,
@@ -24,6 +22,7 @@ from corral.cli.parts.options import (
 )
 from corral.cli.parts.present import show_list, show_one
 from corral.cli.parts.session import connect
+from corral.cli.parts.specs import change_one, create_one, delete_one
 
 if TYPE_CHECKING:
     from corral.model.profile import VMProfile
@@ -143,10 +142,7 @@ def create(
 
     Example: corral profile create database --cpus 8 --memory 32GiB --hugepages 1GiB --disks io=io_uring,iothread=yes
     """
-    with connect() as client:
-        profiles = client.profiles.having(dry_run=dry_run)
-        operation = profiles.create(name=name, labels=labels_of(label), spec=spec)
-        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
+    create_one("profiles", name, labels_of(label), spec, dry_run=dry_run, output=output)
 
 
 @commands.command("set")
@@ -161,14 +157,7 @@ def set_(
 
     Example: corral profile set database --memory 64GiB
     """
-    import msgspec
-
-    if not spec:
-        raise typer.BadParameter("nothing to set; --help lists what can be")
-    with connect() as client:
-        profiles = client.profiles.having(dry_run=dry_run)
-        operation = profiles.edit(profile, lambda now: {"spec": merged(msgspec.to_builtins(now.spec), spec)})
-        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
+    change_one("profiles", profile, spec, dry_run=dry_run, output=output)
 
 
 @commands.command()
@@ -183,14 +172,4 @@ def delete(
     Example: corral profile delete database
     """
     sure(f"Delete profile {profile}?", yes or dry_run)
-    with connect() as client:
-        operation = client.profiles.having(dry_run=dry_run).delete(profile)
-        finish(client, [operation], How(output, wait=False, dry_run=dry_run))
-
-
-def merged(old: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """`old` with what `new` says, objects inside field by field."""
-    both = (
-        name for name, value in new.items() if isinstance(value, dict) and isinstance(old.get(name), dict)
-    )
-    return {**old, **new, **{name: merged(old[name], new[name]) for name in both}}
+    delete_one("profiles", profile, dry_run=dry_run, output=output)

@@ -4,7 +4,7 @@ In this room   Heatmap, the columns of all nodes; Cells, what has changed since 
 Comes in       the mirror, the scheduler's columns, the hub's latest figures
 Goes out       Columns, a list a figure; rows of the nodes that look different now
 Always true    shares are rounded to a hundredth, so that noise is no change; a node's place in all columns is the same
-Next door      http/routes/heatmap.py; scheduler/columns.py logs whose claims have changed
+Next door      http/routes/overview.py; scheduler/columns.py logs whose claims have changed
 Start here     Heatmap.columns()
 """
 

@@ -12,12 +12,13 @@ source         spec.openapis.org/oas/v3.1.0
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from types import UnionType
-from typing import Any, Final, get_args
+from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 from litestar import Litestar
 from litestar.handlers import BaseRouteHandler, WebsocketRouteHandler
 from litestar.routes import HTTPRoute, WebSocketRoute
+from msgspec import Struct
 
 from corral import __version__
 from corral.errors import CorralError, Forbidden, Invalid, Unauthenticated
@@ -32,6 +33,7 @@ from corral.server.http.watching import HEARTBEAT_S
 
 Document = dict[str, Any]  # JSON, as the specification has it
 REF: Final = "#/components/schemas/{name}"
+OMITS_DEFAULTS: Final = "x-omits-defaults"  # a field that is as its default says is left out of answers
 INTRODUCTION: Final = f"""One API over all nodes, VMs, images, volumes, pools and networks.
 
 - **Tokens.** Send `Authorization: Bearer corral_…`. Viewers read, operators change, admins also manage tokens and nodes.
@@ -274,4 +276,21 @@ def _schemas(abouts: Iterable[About]) -> Mapping[str, Document]:
         for kind in (about.body, about.answers, about.stream):
             if kind is not None and kind is not Page and kind is not Resource:
                 kinds |= dict.fromkeys(_parts(kind))
-    return msgspec.json.schema_components(list(kinds), ref_template=REF)[1]
+    schemas: dict[str, Document] = msgspec.json.schema_components(list(kinds), ref_template=REF)[1]
+    for struct in _structs(kinds):
+        if struct.__struct_config__.omit_defaults and struct.__name__ in schemas:
+            schemas[struct.__name__][OMITS_DEFAULTS] = True
+    return schemas
+
+
+def _structs(kinds: Iterable[Any]) -> set[type[Struct]]:
+    """These and all that they are made of."""
+    found: set[type[Struct]] = set()
+    waiting = list(kinds)
+    while waiting:
+        kind = waiting.pop()
+        waiting += get_args(kind)
+        if isinstance(kind, type) and issubclass(kind, Struct) and kind not in found:
+            found.add(kind)
+            waiting += get_type_hints(kind).values()
+    return found

@@ -3,7 +3,7 @@
 In this room   the overview, the heatmap's cells, the figures of one node or VM; each a watching.Picture
 Comes in       server/overview.py, server/heatmap.py, the hub's rings
 Goes out       JSON of what is new, or nothing
-Next door      watching.py rings and sends; routes/overview.py, routes/heatmap.py, facts.py
+Next door      watching.py rings and sends; routes/overview.py, facts.py
 Start here     WholePicture
 """
 

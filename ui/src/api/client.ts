@@ -1,14 +1,14 @@
 /**
- * Client: the API as typed calls, and what goes wrong as problems.
+ * Client: calls of the API, and what goes wrong as problems.
  *
- * In this room   api, the calls; Problem, an error that a person can act on; take(), the answer or the problem
- * Always true    the session is a cookie that scripts can't read: nothing here knows a token
- * Next door      schema.d.ts is generated from the server's OpenAPI document; cache.ts asks through here
- * Start here     take()
+ * In this room   getJson(), send(); Problem, an error that a person can act on; Schemas, the types of what goes over the wire
+ * Always true    the session is a cookie that scripts can't read: nothing here knows a token. Types are generated from
+ *                the server's OpenAPI document, and paths.test.ts holds every path in the code to it
+ * Next door      schema.d.ts is generated; cache.ts asks through here, asks.tsx changes
+ * Start here     getJson()
  */
-import createClient from "openapi-fetch"
 import { setServerTime } from "../look/format"
-import type { components, paths } from "./schema"
+import type { components } from "./schema"
 
 export type Schemas = components["schemas"]
 export type ProblemDetails = Schemas["Problem"]
@@ -26,27 +26,7 @@ export class Problem extends Error {
   }
 }
 
-export const api = createClient<paths>({
-  baseUrl: window.location.origin,
-  credentials: "same-origin",
-  querySerializer: { array: { style: "form", explode: true } },
-})
-
-type Answer<T> = { data?: T; error?: unknown; response: Response }
-
-/** The body of the answer. throws Problem */
-export async function take<T>(asking: Promise<Answer<T>>): Promise<T> {
-  let answer: Answer<T>
-  try {
-    answer = await asking
-  } catch {
-    throw unreachable()
-  }
-  if (answer.response.ok) return answer.data as T
-  throw problemOf(answer.error, answer.response.status)
-}
-
-/** As take(), for a path that is put together at run time. throws Problem */
+/** What is at a path. throws Problem */
 export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
   const response = await fetch(path, { credentials: "same-origin", signal: signal ?? null }).catch(error => {
     throw signal?.aborted ? error : unreachable()

@@ -25,7 +25,7 @@ describe("empties", () => {
 
 describe("counted", () => {
   const moves = (...states: ("done" | "moving" | "waiting" | "dropped" | "failed")[]) =>
-    drainOf({ status: { moves: states.map(state => ({ state })) } }).moves
+    drainOf({ status: { moves: states.map(state => ({ state, vm: "v", source: "m", target: "n" })) } }).moves
   it("leaves out what was planned anew", () =>
     expect(counted(moves("done", "dropped", "moving", "waiting", "failed"))).toEqual({ done: 1, total: 4 }))
   it("counts nothing of nothing", () => expect(counted([])).toEqual({ done: 0, total: 0 }))

@@ -5,12 +5,11 @@
  */
 import type { Schemas } from "../../api/client"
 
-export type Move = Schemas["Move"]
-export type Drain = Pick<Schemas["RebalanceStatus"], "phase" | "behind" | "trouble"> & { moves: Move[] }
-type Told = {
-  spec?: { nodes?: string[] } | undefined
-  status?: Partial<Omit<Schemas["RebalanceStatus"], "moves">> & { moves?: Partial<Move>[] }
+export type Move = Required<Schemas["Move"]>
+export type Drain = Required<Pick<Schemas["RebalanceStatus"], "phase" | "behind" | "trouble">> & {
+  moves: Move[]
 }
+type Told = { spec?: { nodes?: string[] } | undefined; status?: Schemas["RebalanceStatus"] | undefined }
 
 const FIRST: Omit<Move, "vm" | "source" | "target"> = {
   plan: 1,
@@ -30,7 +29,7 @@ export function drainOf({ status = {} }: Told): Drain {
     phase: status.phase ?? "planning",
     behind: status.behind ?? [],
     trouble: status.trouble ?? null,
-    moves: moves.map(move => ({ ...FIRST, vm: "", source: "", target: "", ...move })),
+    moves: moves.map(move => ({ ...FIRST, ...move })),
   }
 }
 

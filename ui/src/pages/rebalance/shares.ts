@@ -55,17 +55,6 @@ export function pictureOf(
   return { before, after: [...after.values()] }
 }
 
-/** Standard deviations of the shares of CPU and memory, added: what the planner calls the score. */
-export function unevenness(nodes: readonly NodeShare[]): number {
-  return deviation(nodes.map(n => n.cpu)) + deviation(nodes.map(n => n.memory))
-}
-
-function deviation(values: number[]): number {
-  if (values.length === 0) return 0
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length)
-}
-
 /** In order of how full they were. */
 export function byFullness(picture: Picture, figure: "cpu" | "memory"): Picture {
   const order = picture.before.map((_, at) => at)

@@ -7,18 +7,9 @@ import { useAll, useOne } from "../../api/cache"
 import type { Schemas } from "../../api/client"
 import type { VM } from "../../api/kinds"
 import { bytes } from "../../look/format"
-import { quote } from "../../parts/code"
-import { begunWith, edited } from "../../parts/edited"
-import { bodyOf, type Field, type Values } from "../../parts/fields"
-import { AskDialog } from "../../parts/form"
 import { ResourceLink } from "../../parts/links"
 import { useMay } from "../../session/session"
-
-type Open =
-  | { what: "add-disk" | "add-nic" | "insert" | "eject" }
-  | { what: "limit-disk" | "unplug-disk"; volume: string }
-  | { what: "limit-nic" | "unplug-nic"; mac: string }
-  | null
+import { HardwareDialog, type Open } from "./hardware-dialogs"
 
 export function Hardware({ vm }: { vm: VM }) {
   const { t } = useTranslation()
@@ -103,7 +94,7 @@ export function Hardware({ vm }: { vm: VM }) {
           )}
         </CardBody>
       </Card>
-      <Dialogs vm={vm} open={open} onClose={close} />
+      <HardwareDialog vm={vm} open={open} onClose={close} />
     </>
   )
 }
@@ -125,22 +116,11 @@ function DiskRow({ disk, may, onOpen }: RowProps<{ disk: Schemas["Disk"] }>) {
       </Td>
       <Td isActionCell>
         {may && (
-          <>
-            <Button
-              size="sm"
-              variant="link"
-              onClick={() => onOpen({ what: "limit-disk", volume: disk.volume })}
-            >
-              {t("vms.do.limit")}
-            </Button>
-            <Button
-              size="sm"
-              variant="link"
-              onClick={() => onOpen({ what: "unplug-disk", volume: disk.volume })}
-            >
-              {t("vms.do.unplug")}
-            </Button>
-          </>
+          <RowDeeds
+            onOpen={onOpen}
+            limit={{ what: "limit-disk", volume: disk.volume }}
+            unplug={{ what: "unplug-disk", volume: disk.volume }}
+          />
         )}
       </Td>
     </Tr>
@@ -179,22 +159,11 @@ function Nics({ vm, may, onOpen }: RowProps<{ vm: VM }>) {
             </Td>
             <Td isActionCell>
               {may && (
-                <>
-                  <Button
-                    size="sm"
-                    variant="link"
-                    onClick={() => onOpen({ what: "limit-nic", mac: nic.mac })}
-                  >
-                    {t("vms.do.limit")}
-                  </Button>
-                  <Button
-                    size="sm"
-                    variant="link"
-                    onClick={() => onOpen({ what: "unplug-nic", mac: nic.mac })}
-                  >
-                    {t("vms.do.unplug")}
-                  </Button>
-                </>
+                <RowDeeds
+                  onOpen={onOpen}
+                  limit={{ what: "limit-nic", mac: nic.mac }}
+                  unplug={{ what: "unplug-nic", mac: nic.mac }}
+                />
               )}
             </Td>
           </Tr>
@@ -204,200 +173,24 @@ function Nics({ vm, may, onOpen }: RowProps<{ vm: VM }>) {
   )
 }
 
-/** A new disk as the command line has it: size=20GiB,image=debian-12 */
-function diskWords(values: Values): string {
-  return ["size", "image", "pool"]
-    .filter(key => values[key])
-    .map(key => `${key}=${values[key]}`)
-    .join(",")
-}
-
-/** Limits that are set; 0 is none. */
-function limitsSet(limits: object | null | undefined): Record<string, number> {
-  return Object.fromEntries(Object.entries(limits ?? {}).filter(([, value]) => value > 0))
+function RowDeeds({ onOpen, limit, unplug }: { onOpen: (open: Open) => void; limit: Open; unplug: Open }) {
+  const { t } = useTranslation()
+  return (
+    <>
+      <Button size="sm" variant="link" onClick={() => onOpen(limit)}>
+        {t("vms.do.limit")}
+      </Button>
+      <Button size="sm" variant="link" onClick={() => onOpen(unplug)}>
+        {t("vms.do.unplug")}
+      </Button>
+    </>
+  )
 }
 
 /** Limits that are set, in words. */
-export function limitsText(limits: object | null | undefined): string {
+function limitsText(limits: object | null | undefined): string {
   return Object.entries(limits ?? {})
     .filter(([, value]) => typeof value === "number" && value > 0)
     .map(([key, value]) => (key.endsWith("bytes_s") ? `${key} ${bytes(value)}` : `${key} ${value}`))
     .join(", ")
-}
-
-function Dialogs({ vm, open, onClose }: { vm: VM; open: Open; onClose: () => void }) {
-  const { t } = useTranslation()
-  const pools = useAll("StoragePool").data?.items ?? []
-  const images = useAll("Image").data?.items ?? []
-  const networks = useAll("Network").data?.items ?? []
-  const base = `/api/v1/vms/${vm.id}`
-  const named = (all: { name: string }[]) => all.map(({ name }) => ({ value: name, label: name }))
-  const force: Field = { name: "force", label: t("vms.hardware.force"), kind: "check" }
-  if (!open) return null
-  switch (open.what) {
-    case "add-disk": {
-      const fields: Field[] = [
-        { name: "volume", label: t("vms.hardware.existing"), kind: "text", help: t("vms.hardware.new_disk") },
-        {
-          name: "image",
-          label: t("vms.hardware.image"),
-          kind: "choice",
-          choices: [{ value: "", label: t("vms.hardware.blank") }, ...named(images)],
-          when: v => !v.volume,
-        },
-        { name: "size", label: t("vms.hardware.size"), kind: "size", initial: "10GiB", when: v => !v.volume },
-        {
-          name: "pool",
-          label: t("vms.hardware.pool"),
-          kind: "choice",
-          choices: [{ value: "", label: t("vms.hardware.any_pool") }, ...named(pools)],
-          when: v => !v.volume,
-        },
-      ]
-      return (
-        <AskDialog
-          title={t("vms.do.add_disk")}
-          verb={t("vms.do.add_disk")}
-          name={vm.name}
-          fields={fields}
-          request={v => ({ method: "POST", path: `${base}/disks`, body: bodyOf(fields, v) })}
-          command={v =>
-            v.volume
-              ? `corral vm attach-disk ${quote(vm.name)} ${quote(String(v.volume))}`
-              : `corral vm attach-disk ${quote(vm.name)} ${quote(diskWords(v))}`
-          }
-          onClose={onClose}
-        />
-      )
-    }
-    case "add-nic": {
-      const fields: Field[] = [
-        {
-          name: "network",
-          label: t("vms.hardware.network"),
-          kind: "choice",
-          choices: named(networks),
-          initial: networks[0]?.name ?? "",
-          required: true,
-        },
-        { name: "address", label: t("vms.hardware.auto_address"), kind: "text" },
-      ]
-      return (
-        <AskDialog
-          title={t("vms.do.add_nic")}
-          verb={t("vms.do.add_nic")}
-          name={vm.name}
-          fields={fields}
-          request={v => ({ method: "POST", path: `${base}/nics`, body: bodyOf(fields, v) })}
-          onClose={onClose}
-        />
-      )
-    }
-    case "insert": {
-      const fields: Field[] = [
-        {
-          name: "image",
-          label: t("vms.hardware.image"),
-          kind: "choice",
-          choices: named(images),
-          initial: images[0]?.name ?? "",
-        },
-        force,
-      ]
-      return (
-        <AskDialog
-          title={t("vms.do.insert")}
-          verb={t("vms.do.insert")}
-          name={vm.name}
-          fields={fields}
-          request={v => ({ method: "POST", path: `${base}/insert`, body: bodyOf(fields, v) })}
-          onClose={onClose}
-        />
-      )
-    }
-    case "eject":
-      return (
-        <AskDialog
-          title={t("vms.do.eject")}
-          verb={t("vms.do.eject")}
-          name={vm.name}
-          fields={[force]}
-          request={v => ({ method: "POST", path: `${base}/eject${v.force ? "?force=true" : ""}` })}
-          onClose={onClose}
-        />
-      )
-    case "limit-disk": {
-      const limits = limitsSet(vm.spec.disks?.find(d => d.volume === open.volume)?.tuning?.limits)
-      const plain: Field[] = [
-        { name: "limits.iops", label: t("vms.hardware.iops"), kind: "number" },
-        { name: "limits.bytes_s", label: t("vms.hardware.bytes_s"), kind: "size" },
-      ]
-      const fields = begunWith(plain, { limits })
-      return (
-        <AskDialog
-          title={t("vms.do.limit")}
-          verb={t("vms.do.limit")}
-          name={vm.name}
-          fields={fields}
-          request={v => ({
-            method: "PATCH",
-            path: `${base}/disks/${open.volume}`,
-            body: edited(fields, v, { limits }),
-          })}
-          edits
-          onClose={onClose}
-        />
-      )
-    }
-    case "limit-nic": {
-      const limits = limitsSet(vm.spec.nics?.find(n => n.mac === open.mac)?.limits)
-      const plain: Field[] = [
-        { name: "limits.in_mbit", label: t("vms.hardware.in_mbit"), kind: "number" },
-        { name: "limits.out_mbit", label: t("vms.hardware.out_mbit"), kind: "number" },
-      ]
-      const fields = begunWith(plain, { limits })
-      return (
-        <AskDialog
-          title={t("vms.do.limit")}
-          verb={t("vms.do.limit")}
-          name={vm.name}
-          fields={fields}
-          request={v => ({
-            method: "PATCH",
-            path: `${base}/nics/${open.mac}`,
-            body: edited(fields, v, { limits }),
-          })}
-          edits
-          onClose={onClose}
-        />
-      )
-    }
-    case "unplug-disk":
-    case "unplug-nic": {
-      const path = "volume" in open ? `${base}/disks/${open.volume}` : `${base}/nics/${open.mac}`
-      return (
-        <AskDialog
-          title={t("vms.do.unplug")}
-          verb={t("vms.do.unplug")}
-          name={vm.name}
-          danger
-          fields={[force]}
-          request={v => ({ method: "DELETE", path: `${path}${v.force ? "?force=true" : ""}` })}
-          onClose={onClose}
-        >
-          {"volume" in open ? (
-            <UnplugDisk volume={open.volume} />
-          ) : (
-            <p>{t("vms.hardware.unplug_note", { what: open.mac })}</p>
-          )}
-        </AskDialog>
-      )
-    }
-  }
-}
-
-function UnplugDisk({ volume }: { volume: string }) {
-  const { t } = useTranslation()
-  const name = useOne("Volume", volume).data?.name ?? volume
-  return <p>{t("vms.hardware.unplug_note", { what: name })}</p>
 }

@@ -40,7 +40,6 @@ export const nodes = {
     remove: "Remove",
     adopt: "Adopt",
   },
-  cordoned: "takes no new VMs",
   inventory: "Inventory",
   rules: "What VMs may have of it",
   field: {
@@ -119,7 +118,6 @@ export const nodes = {
   found: {
     none: "Nothing runs here that is not Corral's.",
     lead: "Domains that Corral does not manage. They run on as they are; adopting one makes it a VM without stopping it.",
-    state: "State",
     disks: "Disks",
     nics: "NICs",
     cannot: "Can't be adopted: {{reason}} ({{element}})",

@@ -1,7 +1,6 @@
 /** Words that the pages of all resources share. */
 export const resource = {
   any: "any",
-  all: "all",
   everywhere: "everywhere",
   yes: "yes",
   no: "no",
@@ -11,12 +10,9 @@ export const resource = {
   delete_title: "{{verb}} {{name}}?",
   summary: "Summary",
   summary_help: "What it is for, in a line.",
-  created_by: "Created",
-  used_by: "Used by",
   about: "Details",
   nodes: "Nodes",
   nodes_help: "Names, with commas between them. Nothing: everywhere.",
-  node_state: "State on the node",
   usable: "usable",
   unusable: "not usable",
   search: "Name",

@@ -47,7 +47,6 @@ export const vms = {
   bulk: {
     title: "{{verb}} {{count}} VMs",
     preview: "What would happen to each; nothing has been done yet.",
-    checking: "{{done}} of {{total}} checked",
     running: "{{done}} of {{total}} asked for",
     can: "{{count}} can be done",
     cannot: "{{count}} will be refused and left alone",
@@ -55,7 +54,6 @@ export const vms = {
     fine: "would be done",
     asked: "asked for",
     ended: "{{done}} done, {{failed}} failed",
-    limit: "At most {{count}} at a time: choose fewer.",
     names: "These VMs and the volumes made for them go into the trash: {{names}}",
   },
   kill_warning: "{{name}} loses its power at once: what its guest has not written to disk is lost.",
@@ -75,7 +73,6 @@ export const vms = {
   overview: {
     where: "Where it runs",
     hostname: "Host name",
-    since: "Since",
     restarts: "Restarts by Corral",
     machine: "Machine",
     firmware: "Firmware",
@@ -135,7 +132,6 @@ export const vms = {
     never: "It can never fit: {{reason}}",
     waits: "It waits for",
     score: "Score",
-    terms: "Terms",
     none: "No other node could take it now.",
     nodes: "{{count}} nodes",
   },
@@ -169,7 +165,6 @@ export const vms = {
     forecast: "about {{time}}, paused for {{downtime}}",
     unknown: "not known yet",
     blocked: "can't",
-    why: "Why not",
   },
   clone: {
     title: "Clone {{name}}",

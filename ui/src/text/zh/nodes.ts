@@ -42,7 +42,6 @@ export const nodes: typeof en = {
     remove: "移除",
     adopt: "接管",
   },
-  cordoned: "不接受新虚拟机",
   inventory: "硬件清单",
   rules: "虚拟机可用的份额",
   field: {
@@ -121,7 +120,6 @@ export const nodes: typeof en = {
   found: {
     none: "这里没有不属于 Corral 的域。",
     lead: "Corral 未管理的域。它们保持原样继续运行；接管后成为虚拟机，无需停机。",
-    state: "状态",
     disks: "磁盘",
     nics: "网卡",
     cannot: "无法接管：{{reason}}（{{element}}）",

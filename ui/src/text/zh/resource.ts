@@ -2,7 +2,6 @@ import type { resource as en } from "../en/resource"
 
 export const resource: typeof en = {
   any: "任意",
-  all: "全部",
   everywhere: "所有节点",
   yes: "是",
   no: "否",
@@ -12,12 +11,9 @@ export const resource: typeof en = {
   delete_title: "{{verb}} {{name}}？",
   summary: "说明",
   summary_help: "用一行文字说明用途。",
-  created_by: "创建时间",
-  used_by: "使用者",
   about: "详情",
   nodes: "节点",
   nodes_help: "节点名称，以逗号分隔。留空表示所有节点。",
-  node_state: "节点上的状态",
   usable: "可用",
   unusable: "不可用",
   search: "名称",

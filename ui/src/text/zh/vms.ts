@@ -49,7 +49,6 @@ export const vms: typeof en = {
   bulk: {
     title: "{{verb}} {{count}} 个虚拟机",
     preview: "将对每个虚拟机执行的操作；目前尚未执行。",
-    checking: "已检查 {{done}} / {{total}}",
     running: "已提交 {{done}} / {{total}}",
     can: "{{count}} 个可以执行",
     cannot: "{{count}} 个会被拒绝并保持不变",
@@ -57,7 +56,6 @@ export const vms: typeof en = {
     fine: "将会执行",
     asked: "已提交",
     ended: "{{done}} 个完成，{{failed}} 个失败",
-    limit: "一次最多 {{count}} 个：请少选一些。",
     names: "以下虚拟机及为其创建的卷将移入回收站：{{names}}",
   },
   kill_warning: "{{name}} 将立即断电：客户机未写入磁盘的内容会丢失。",
@@ -77,7 +75,6 @@ export const vms: typeof en = {
   overview: {
     where: "运行位置",
     hostname: "主机名",
-    since: "自",
     restarts: "由 Corral 重启次数",
     machine: "机型",
     firmware: "固件",
@@ -136,7 +133,6 @@ export const vms: typeof en = {
     never: "永远放不下：{{reason}}",
     waits: "正在等待",
     score: "得分",
-    terms: "各项",
     none: "目前没有其他节点可容纳。",
     nodes: "{{count}} 个节点",
   },
@@ -169,7 +165,6 @@ export const vms: typeof en = {
     forecast: "约 {{time}}，暂停 {{downtime}}",
     unknown: "尚不清楚",
     blocked: "不可",
-    why: "原因",
   },
   clone: {
     title: "克隆 {{name}}",
