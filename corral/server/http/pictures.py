@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct, structs
 
 from corral.model.ids import NodeId, VmId
+from corral.model.token import Role
 from corral.server.facts import Series
 from corral.server.heatmap import CellNews, Cells
 from corral.server.http.answers import to_json
 from corral.server.http.ports import FactSource
+from corral.server.http.present import may_hear_of
 from corral.server.overview import Overview, Whole
 from corral.store.mirror import Mirror
 
@@ -25,8 +27,8 @@ class WholePicture:
 
     pause_s = 1.0
 
-    def __init__(self, overview: Overview, mirror: Mirror, hub: FactSource) -> None:
-        self.overview, self.mirror, self.hub = overview, mirror, hub
+    def __init__(self, overview: Overview, mirror: Mirror, hub: FactSource, role: Role) -> None:
+        self.overview, self.mirror, self.hub, self.role = overview, mirror, hub, role
         self._shown: Whole | None = None
 
     def listen(self, ring: Callable[[], None]) -> Callable[[], None]:
@@ -40,11 +42,18 @@ class WholePicture:
         return hang_up
 
     def look(self) -> bytes:
-        whole = self.overview.look()
+        whole = as_seen_by(self.role, self.overview.look())
         if self._shown is not None and _timeless(whole) == _timeless(self._shown):
             return b""
         self._shown = whole
         return to_json(whole)
+
+
+def as_seen_by(role: Role, whole: Whole) -> Whole:
+    """Without what needs attention of kinds that the role may not see: viewers see no tokens."""
+    told = [each for each in whole.attention if may_hear_of(each.kind, role)]
+    hidden = len(whole.attention) - len(told)
+    return structs.replace(whole, attention=told, attention_total=whole.attention_total - hidden)
 
 
 def _timeless(whole: Whole) -> Whole:

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from corral.model.found import FoundDomain
-from corral.model.resource import Resource
+from corral.model.resource import KINDS, Resource
 from corral.model.token import JoinToken, Role, Token
 from corral.model.vm import VM, CloudInit
 
@@ -28,6 +28,11 @@ Show = Callable[[Resource], Resource]
 def may_see(kind: type[Resource], role: Role) -> bool:
     needed = VISIBLE.get(kind)
     return needed is not None and RANK[role] >= RANK[needed]
+
+
+def may_hear_of(kind: str, role: Role) -> bool:
+    """Whether the role may see resources of the kind of this name; of nothing in particular (""): yes."""
+    return not kind or ((known := KINDS.get(kind)) is not None and may_see(known, role))
 
 
 def in_lists(resource: R) -> R:

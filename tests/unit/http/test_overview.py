@@ -113,6 +113,17 @@ async def test_what_needs_attention_comes_with_the_next_step(world: World) -> No
     assert whole["attention_total"] == len(whole["attention"])
 
 
+@pytest.mark.parametrize(("role", "told"), [(Role.ADMIN, True), (Role.VIEWER, False)])
+async def test_viewers_hear_nothing_of_tokens(world: World, role: Role, told: bool) -> None:
+    await world.token(Role.OPERATOR, expires_at=world.core.clock.now_s() + 3600.0, name="deploy-bot")
+    async with world.client(role) as client:
+        whole = (await client.get("/api/v1/overview")).json()
+        findings = (await client.get("/api/v1/findings")).json()
+    assert ("deploy-bot" in str(whole["attention"])) is told
+    assert ("deploy-bot" in str(findings)) is told
+    assert whole["attention_total"] == len(whole["attention"])
+
+
 async def test_of_very_many_only_some_are_listed_and_all_are_counted(world: World) -> None:
     await world.core.add(*(a_vm(n, phase=VMPhase.UNKNOWN) for n in range(1, 251)), a_host(1, NodePhase.LOST))
     whole = await overview(world)

@@ -12,6 +12,7 @@ from corral.server.http.answers import Answer, Flow, answer_json
 from corral.server.http.api import api_of
 from corral.server.http.metrics import CONTENT_TYPE
 from corral.server.http.ports import ApiCore
+from corral.server.http.present import may_hear_of
 from corral.server.http.queries import ApiRequest
 from corral.server.services.diagnosing import Finding, diagnose
 
@@ -43,9 +44,14 @@ class Findings(Struct, frozen=True, kw_only=True):
 
 @get("/findings", **about("Health", answers=Findings))
 async def findings(request: ApiRequest) -> Answer:
-    """Show what needs attention in the whole installation, and the next step to take about each."""
-    api = api_of(request)
-    return answer_json(Findings(items=diagnose(api.mirror, api.clock.now_s(), __version__)))
+    """Show what needs attention in the whole installation, and the next step to take about each.
+
+    Of what the role may not see (tokens, for viewers) nothing is told.
+    """
+    api, role = api_of(request), request.user.role
+    found = diagnose(api.mirror, api.clock.now_s(), __version__)
+    told = tuple(f for f in found if may_hear_of(f.about.kind if f.about else "", role))
+    return answer_json(Findings(items=told))
 
 
 @get("/healthz", public=True, **about("Health", answers=Health))

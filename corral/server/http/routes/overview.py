@@ -7,7 +7,7 @@ from corral.server.heatmap import CellNews, Cells, Columns
 from corral.server.http.about import Parameter, about
 from corral.server.http.answers import Answer, Flow, answer_json
 from corral.server.http.api import api_of
-from corral.server.http.pictures import CellsPicture, WholePicture
+from corral.server.http.pictures import CellsPicture, WholePicture, as_seen_by
 from corral.server.http.queries import ApiRequest, Query
 from corral.server.http.reading import STREAM_HEADERS
 from corral.server.overview import Whole
@@ -27,11 +27,11 @@ async def show_overview(request: ApiRequest) -> Answer:
 
     It is at most a second old. `balance.history` has at most 300 points of the last day, since the server's start.
     """
-    api, query = api_of(request), Query(request, ("watch",))
+    api, query, role = api_of(request), Query(request, ("watch",)), request.user.role
     if query.flag("watch"):
-        picture = WholePicture(api.overview, api.mirror, api.core.hub)
+        picture = WholePicture(api.overview, api.mirror, api.core.hub, role)
         return _stream(request, "overview", picture)
-    return answer_json(api.overview.look(), headers=FRESH)
+    return answer_json(as_seen_by(role, api.overview.look()), headers=FRESH)
 
 
 @get("/heatmap", **about("Overview", answers=Columns, stream=CellNews, errors=(Invalid,),
