@@ -1,6 +1,7 @@
 """VMs in the console: the list, filters, bulk actions, one VM with its parts, and what two people do at once."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -272,6 +273,24 @@ def test_a_long_name_breaks_nothing(page: Page, make: Callable[..., str]) -> Non
     page.goto("/vms?name=xxxxxxxx")
     expect(page.get_by_role("link", name=STRANGE)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_words_of_any_script_break_nothing(page: Page, console: Console, make: Callable[..., str]) -> None:
+    id = make("scripts", disks=[{"size": "1GiB"}])
+    words = "שלום עולם مرحبا 全角文字列" + "漢" * 200
+    asked = {"name": "any-script", "description": words}
+    console.api.post(f"/vms/{id}/snapshots", json=asked).raise_for_status()
+    page.goto(f"/vms/{id}/snapshots")
+    expect(page.get_by_text(words)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_ages_are_told_by_the_servers_clock(page: Page, make: Callable[..., str]) -> None:
+    id = make("clocked")
+    page.clock.install(time=time.time() + 2 * 86_400)  # the browser is two days ahead
+    page.goto(f"/vms/{id}")
+    created = page.locator(".pf-v6-c-description-list__group", has_text="Created")
+    expect(created).to_contain_text(re.compile(r"now|second|minute"))
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -162,6 +162,8 @@ type DialogProps = {
   title: string
   /** of the button, and of the toast */
   verb: string
+  /** of the button, where that is another word than the toast's */
+  submit?: string
   /** of what, for the toast */
   name: string
   fields: Field[]
@@ -179,7 +181,19 @@ type DialogProps = {
 }
 
 export function AskDialog(props: DialogProps) {
-  const { title, verb, name, fields, request, command, children, danger, edits, untried } = props
+  const {
+    title,
+    verb,
+    submit = verb,
+    name,
+    fields,
+    request,
+    command,
+    children,
+    danger,
+    edits,
+    untried,
+  } = props
   const { onDone, onClose } = props
   const { t } = useTranslation()
   const { tell } = useAsks()
@@ -198,6 +212,8 @@ export function AskDialog(props: DialogProps) {
   const problem = refused ?? tried.problem
   const missing = fields.some(f => f.required && (!f.when || f.when(values)) && !values[f.name])
   const atField = troubleAt(fields, problem)
+  const wrong =
+    tried.problem !== null && !tried.problem.details.retryable && tried.problem.details.status < 500
   const id = useId()
 
   const send = async () => {
@@ -264,10 +280,10 @@ export function AskDialog(props: DialogProps) {
           type="submit"
           form={`${id}-form`}
           variant={danger ? "danger" : "primary"}
-          isDisabled={busy || missing || changedMeanwhile}
+          isDisabled={busy || missing || changedMeanwhile || wrong}
           isLoading={busy}
         >
-          {verb}
+          {submit}
         </Button>
         <Button variant="link" onClick={onClose}>
           {t("action.cancel")}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { badLabel, bodyOf, commandOf, type Fields, fieldsOf, sizeText } from "./fields"
+import { bodyOf, commandOf, type Fields, fieldsOf, sizeText } from "./fields"
 
 const before: Fields = fieldsOf({
   labels: { rack: "r1", env: "prod" },
@@ -49,16 +49,6 @@ describe("bodyOf and commandOf", () => {
     expect(bodyOf(before, now)).toEqual(body)
     expect(commandOf("n1", before, now)).toBe(command)
   })
-})
-
-describe("badLabel", () => {
-  const rows: [string, string][] = [
-    ["", ""],
-    ["a=b\n\nc=", ""],
-    ["a=b\nnonsense", "nonsense"],
-    ["=value", "=value"],
-  ]
-  it.each(rows)("%j", (text, bad) => expect(badLabel(text)).toBe(bad))
 })
 
 describe("sizeText", () => {

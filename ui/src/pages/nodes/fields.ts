@@ -1,7 +1,7 @@
 /**
  * Fields: what can be edited of a node, as the texts of a form. Pure.
  *
- * In this room   fieldsOf(), bodyOf() (only what is different), commandOf(), linesOf() for a comparison
+ * In this room   fieldsOf(), bodyOf() (only what is different), commandOf()
  * Always true    a field that nobody touched is not sent: somebody else's change of it stays
  */
 import type { Schemas } from "../../api/client"
@@ -49,11 +49,6 @@ export function sizeText(bytes: number): string {
   return String(bytes)
 }
 
-/** The line that is no label; "": all are. */
-export function badLabel(text: string): string {
-  return lines(text).find(line => !/^[^=]+=/.test(line)) ?? ""
-}
-
 export function labelsOf(text: string): Record<string, string> {
   return Object.fromEntries(
     lines(text).map(line => {
@@ -94,13 +89,4 @@ export function commandOf(node: string, before: Fields, now: Fields): string {
     if (changes.length > 0) commands.push(`corral node labels ${quote(node)} ${changes.join(" ")}`)
   }
   return commands.join("\n")
-}
-
-export function linesOf(fields: Fields): string {
-  const { labels, ...rest } = fields
-  return [
-    ...Object.entries(rest).map(([name, value]) => `${name}: ${value}`),
-    "labels:",
-    ...lines(labels).map(line => `  ${line}`),
-  ].join("\n")
 }

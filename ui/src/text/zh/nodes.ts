@@ -82,7 +82,6 @@ export const nodes: typeof en = {
   edit: {
     title: "编辑 {{name}}",
     labels_help: "每行一个：key=value",
-    label_bad: "“{{line}}”不是 key=value 形式。",
     size_help: "例如 512MiB 或 4GiB",
     cpus_help: "如 4-15 的集合；留空表示没有",
   },
