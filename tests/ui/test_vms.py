@@ -277,6 +277,7 @@ def test_a_long_name_breaks_nothing(page: Page, make: Callable[..., str]) -> Non
 
 def test_words_of_any_script_break_nothing(page: Page, console: Console, make: Callable[..., str]) -> None:
     id = make("scripts", disks=[{"size": "1GiB"}])
+    wait_for(lambda: phase(console, id) == "stopped")
     words = "שלום עולם مرحبا 全角文字列" + "漢" * 200
     asked = {"name": "any-script", "description": words}
     console.api.post(f"/vms/{id}/snapshots", json=asked).raise_for_status()
