@@ -1,6 +1,8 @@
 """Lab: real nodes on this machine, for the time of a bench."""
 
 import contextlib
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ def a_lab(prefix: str, bridge: str, *, nodes: int = 1, image: bool = True) -> It
     with tempfile.TemporaryDirectory(prefix="corral-bench-") as name:
         folder = Path(name) / "lab"
         lab = Lab(LabPlan(dir=folder, nodes=nodes, prefix=prefix, bridge=bridge, port=free_port()))
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # a bench that is ended leaves nothing
         try:
             lab.claim()
             lab.up()
