@@ -158,6 +158,9 @@ def mount_all(config: InitConfig) -> None:
         return
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=64m", "tmpfs", "/run"], check=True)
     Path("/run/lock").mkdir()  # where libvirt locks consoles
+    if "hugetlbfs" in Path("/proc/filesystems").read_text():
+        Path("/run/hugepages").mkdir()  # libvirt finds it when it starts
+        subprocess.run(["mount", "-t", "hugetlbfs", "hugetlbfs", "/run/hugepages"], check=True)
     for source, target in config["mounts"]:
         subprocess.run(["mount", "--bind", source, target], check=True)
     socket.sethostname(config["hostname"])
