@@ -47,7 +47,9 @@ WeightOption = Annotated[
 RebalanceOption = Annotated[
     str,
     typer.Option(
-        "--rebalance", help="on or off: balance the fleet by itself; counts in the policy called default."
+        "--rebalance",
+        metavar="on|off|balance|consolidate",
+        help="Move VMs by itself, to balance the fleet or to empty nodes; counts in the policy called default.",
     ),
 ]
 
@@ -156,8 +158,10 @@ def _spec(summary: str, score: str, weight: list[str] | None, spare: str, rebala
             weights[term] = float(number)
         except ValueError:
             raise typer.BadParameter(f"{text}: write it like memory=0.5") from None
-    if rebalance not in ("", "on", "off"):
-        raise typer.BadParameter(f"{rebalance}: on or off", param_hint="--rebalance")
-    automatic = {"automatic": rebalance == "on"} if rebalance else {}
+    if rebalance not in ("", "on", "off", "balance", "consolidate"):
+        raise typer.BadParameter(f"{rebalance}: on, off, balance or consolidate", param_hint="--rebalance")
+    automatic: dict[str, Any] = {"automatic": rebalance != "off"} if rebalance else {}
+    if rebalance in ("balance", "consolidate"):
+        automatic["goal"] = rebalance
     spec = {"summary": summary, "score": score, "weights": weights, "spare": spare, "rebalance": automatic}
     return {name: value for name, value in spec.items() if value}

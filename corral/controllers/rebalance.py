@@ -10,7 +10,9 @@ Start here     RebalanceController.reconcile()
 """
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -26,14 +28,16 @@ from corral.controllers.vm_plan import disk_bytes
 from corral.model.ids import VmId
 from corral.model.migration import Forecast
 from corral.model.node import Node
-from corral.model.rebalance import Move, MoveState, Rebalance, RebalancePhase, RebalanceSpec
-from corral.model.vm import VM
+from corral.model.policy import Rebalancing
+from corral.model.rebalance import Goal, Move, MoveState, Rebalance, RebalancePhase, RebalanceSpec
+from corral.model.vm import VM, VMPhase
 from corral.scheduler.cpus import Cpus
 from corral.scheduler.rebalance.planned import MovePlan
 from corral.store.interface import Change, ChangeVerb, Put, Remove, Write
 from corral.store.mirror import Mirror
 
 AUTO: Final = "automatic"  # key of the look at whether the fleet needs one
+SAVED_S: Final = 6 * 3600.0  # consolidation by itself: how long moves that were not made are saved
 KEEP_S: Final = 7 * 86_400.0  # that one which has ended is kept
 Think = Callable[[Question], Awaitable[MovePlan]]
 
@@ -44,8 +48,32 @@ async def think_here(question: Question) -> MovePlan:
 
 
 async def think_aside(question: Question) -> MovePlan:
-    """In a thread: a large fleet takes a second, and compiled loops the first time half a minute."""
-    return await asyncio.to_thread(planned, question)
+    """In a thread: a large fleet takes a second, and compiled loops the first time half a minute.
+
+    Of its own, and not asyncio's: a server that is asked to end would wait for those.
+    """
+    loop = asyncio.get_running_loop()
+    plan: asyncio.Future[MovePlan] = loop.create_future()
+
+    def settle(found: MovePlan | None, error: Exception | None) -> None:
+        if plan.done():  # cancelled
+            return
+        if error:
+            plan.set_exception(error)
+        elif found:
+            plan.set_result(found)
+
+    def work() -> None:
+        found, failure = None, None
+        try:
+            found = planned(question)
+        except Exception as error:
+            failure = error
+        with suppress(RuntimeError):  # the server has ended
+            loop.call_soon_threadsafe(settle, found, failure)
+
+    threading.Thread(target=work, name="corral-plan", daemon=True).start()
+    return await plan
 
 
 def planned(question: Question) -> MovePlan:
@@ -176,19 +204,47 @@ class RebalanceController(Seat):
         lately_s = max((r.status.since for r in all_ if r.ended), default=0.0)
         if any(not r.ended for r in all_) or self.clock.now_s() - lately_s < wanted.pause_s:
             return 30.0
-        spec = RebalanceSpec(moves_max=wanted.moves_max, parallel=wanted.parallel, automatic=True)
+        spec = RebalanceSpec(
+            goal=wanted.goal, moves_max=self._moves(wanted, all_), parallel=wanted.parallel, automatic=True
+        )
+        if spec.moves_max < 1:
+            return 60.0
         question = question_of(self.keeper, spec, foresee_from(self.mirror))
         plan = await self.think(question)
-        if (
-            plan.moves
-            and plan.before > wanted.start_above
-            and plan.before - plan.after >= wanted.gain * plan.before
-        ):
+        if _is_worth_it(wanted, plan):
             id = new_id("rebalance", self.clock)
             new = Rebalance(id=id, name=id.lower(), created_at=self.clock.now_s(), spec=spec)
             event = self.desk.event(
-                new, "automatic", f"the fleet's score is {plan.before:.3f}: {len(plan.moves)} moves begin"
+                new, "automatic", f"{_reason(wanted.goal, plan)}: {len(plan.moves)} moves begin"
             )
             writes: list[Write] = [Put(new), Put(event)]
             await self.desk.commit(writes, {new.id: 0, event.id: 0})
         return max(30.0, wanted.pause_s / 4)
+
+    def _moves(self, wanted: Rebalancing, all_: Iterable[Rebalance]) -> int:
+        """That one may make now: what has been earned and not spent, for consolidation."""
+        if wanted.goal is not Goal.CONSOLIDATE:
+            return wanted.moves_max
+        running = self.mirror.count(VM, "phase", VMPhase.RUNNING)
+        since_s = self.clock.now_s() - SAVED_S
+        spent = sum(
+            move.state is not MoveState.DROPPED
+            for rebalance in all_
+            if rebalance.status.since > since_s
+            for move in rebalance.status.moves
+        )
+        earned = wanted.moves_per_100_vm_hours * running / 100 * SAVED_S / 3600
+        return min(wanted.moves_max, int(earned - spent))
+
+
+def _is_worth_it(wanted: Rebalancing, plan: MovePlan) -> bool:
+    if wanted.goal is Goal.CONSOLIDATE:
+        return bool(plan.emptied)
+    promised = plan.before - plan.after
+    return bool(plan.moves) and plan.before > wanted.start_above and promised >= wanted.gain * plan.before
+
+
+def _reason(goal: Goal, plan: MovePlan) -> str:
+    if goal is Goal.CONSOLIDATE:
+        return f"{len(plan.emptied)} nodes can be emptied"
+    return f"the fleet's score is {plan.before:.3f}"

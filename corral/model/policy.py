@@ -15,6 +15,7 @@ from typing import ClassVar, Final
 
 from msgspec import Struct
 
+from corral.model.rebalance import Goal
 from corral.model.resource import Resource
 
 
@@ -48,14 +49,17 @@ class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
 
 
 class Rebalancing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """When the fleet is balanced without being asked; counts in the policy called `default` only.
+    """When VMs are moved without being asked; counts in the policy called `default` only.
 
-    It begins above one score and has to promise a part of it, and pauses afterwards, so that it does not swing.
+    Balancing begins above one score and has to promise a part of it. Consolidation empties nodes whenever it may: moves
+    are earned by VMs that run, and what is not spent is saved for six hours. Both pause afterwards, so as not to swing.
     """
 
     automatic: bool = False
+    goal: Goal = Goal.BALANCE  # or consolidate
     start_above: float = 0.2  # score: standard deviations of the nodes' shares of CPU and memory, added
     gain: float = 0.25  # share of the score that the moves have to take away
+    moves_per_100_vm_hours: float = 1.0  # consolidate: migrations earned when 100 VMs run for an hour
     moves_max: int = 20  # at a time
     parallel: int = 2  # migrations side by side
     pause_s: float = 900.0  # after the last one

@@ -10,13 +10,20 @@ import pytest
 from corral.errors import CorralError
 from corral.model.node import Node
 from corral.model.operation import Operation
-from corral.model.policy import Rebalancing, SchedulingPolicySpec
+from corral.model.policy import Rebalancing, SchedulingPolicy, SchedulingPolicySpec, Score
 from corral.model.rebalance import Goal, Rebalance, RebalancePhase
 from corral.model.vm import VM, VMPhase
 from corral.server.core import ServerCore
 from corral.server.services.asking import Asking
 from corral.server.services.rebalancing import Rebalancing as RunsAlready
-from corral.server.services.requests import AskRebalance, CreatePolicy, CreateVM, NewDisk, UpdateNode
+from corral.server.services.requests import (
+    AskRebalance,
+    CreatePolicy,
+    CreateVM,
+    NewDisk,
+    UpdateNode,
+    UpdatePolicy,
+)
 from tests.sim.chaos import CALM, Faults
 from tests.sim.history import Sim
 from tests.sim.process import bury
@@ -186,6 +193,40 @@ def test_automatic_begins_pauses_and_is_off_by_default() -> None:
         assert len(core.mirror.list(Rebalance)) == count, "a balanced fleet is left in peace"
 
     play(scene)
+
+
+def test_automatic_consolidation_spends_what_was_earned_and_no_more() -> None:
+    async def scene(sim: Sim, core: ServerCore) -> None:
+        await ended(sim, core, await core.services.rebalancing.apply(AskRebalance(), ASKING))
+        made, nodes = VMS - spread(core)[0], len(spread(core))
+        await automatic(core, earning(made))
+        await sim.clock.sleep(1000.0)
+        assert len(spread(core)) == nodes == 4, "what is earned has been spent"
+        await automatic(core, earning(made + 1))
+        await until(sim, lambda: len(spread(core)) == 3)
+        await sim.clock.sleep(1000.0)
+        assert len(spread(core)) == 3, "one move was earned, which has emptied a node with one VM"
+        await until(sim, lambda: len(spread(core)) == 1, 13 * 3600.0)
+
+    async def automatic(core: ServerCore, moves_per_100_vm_hours: float) -> None:
+        wanted = Rebalancing(
+            automatic=True,
+            goal=Goal.CONSOLIDATE,
+            pause_s=60.0,
+            moves_per_100_vm_hours=moves_per_100_vm_hours,
+        )
+        spec = SchedulingPolicySpec(score=Score.PACK, rebalance=wanted)
+        if core.mirror.list(SchedulingPolicy):
+            await core.services.policies.update("default", UpdatePolicy(spec=spec), ASKING)
+        else:
+            await core.services.policies.create(CreatePolicy(name="default", spec=spec), ASKING)
+
+    play(scene)
+
+
+def earning(moves: int) -> float:
+    """As many per 100 VM hours as are `moves` in the six hours for which they are saved."""
+    return (moves + 0.1) * 100 / VMS / 6
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -76,10 +76,18 @@ def test_the_automatic_mode_is_set(page: Page, console: Console) -> None:
     dialog.get_by_label("By itself").check()
     dialog.get_by_label("Begins above score").fill("9")
     dialog.get_by_role("button", name="Create").click()
-    expect(page.get_by_text("The fleet is balanced without being asked.")).to_be_visible()
+    expect(page.get_by_text("On: VMs are moved without being asked.")).to_be_visible()
     spec = console.api.get("/policies/default").json()["spec"]
     assert spec["rebalance"]["automatic"] is True
     assert spec["rebalance"]["start_above"] == 9
+    page.get_by_role("button", name="Set", exact=True).click()
+    dialog.get_by_label("Goal").select_option("consolidate")
+    dialog.get_by_label("Moves per 100 VM hours").fill("2")
+    expect(dialog.get_by_label("Begins above score")).to_have_count(0)
+    dialog.get_by_role("button", name="Edit").click()
+    expect(page.get_by_text("Moves per 100 VM hours")).to_be_visible()
+    spec = console.api.get("/policies/default").json()["spec"]
+    assert (spec["rebalance"]["goal"], spec["rebalance"]["moves_per_100_vm_hours"]) == ("consolidate", 2)
     console.api.delete("/policies/default").raise_for_status()
 
 

@@ -15,7 +15,8 @@ from msgspec import UNSET
 from corral.clock import new_id
 from corral.errors import InUse, Invalid, NameTaken
 from corral.model.operation import Operation, Verb
-from corral.model.policy import BUILT_IN, SchedulingPolicy, SchedulingPolicySpec
+from corral.model.policy import BUILT_IN, SchedulingPolicy, SchedulingPolicySpec, Score
+from corral.model.rebalance import Goal
 from corral.model.vm import VM
 from corral.server.services.asking import Asking
 from corral.server.services.base import Change
@@ -78,12 +79,19 @@ def check_spec(spec: SchedulingPolicySpec) -> None:
     for field, value, least, most in (
         ("start_above", wanted.start_above, 0.0, 10.0),
         ("gain", wanted.gain, 0.01, 1.0),
+        ("moves_per_100_vm_hours", wanted.moves_per_100_vm_hours, 0.01, 1000.0),
         ("moves_max", wanted.moves_max, 1, 1000),
         ("parallel", wanted.parallel, 1, 64),
         ("pause_s", wanted.pause_s, 60.0, 30 * 86_400.0),
     ):
         if not least <= value <= most:  # NaN is not
             raise Invalid(f"spec.rebalance.{field}", value, f"{least:g} to {most:g}")
+    if wanted.goal not in (Goal.BALANCE, Goal.CONSOLIDATE):
+        raise Invalid("spec.rebalance.goal", wanted.goal, "balance or consolidate")
+    if wanted.automatic and wanted.goal is Goal.CONSOLIDATE and spec.score is Score.SPREAD:
+        raise Invalid(
+            "spec.rebalance.goal", wanted.goal, "balance: what consolidation empties, score spread would fill"
+        )
 
 
 def check_policy_name(name: str, mirror: Mirror) -> None:

@@ -39,6 +39,24 @@ def test_policy_create_asks_for_all_of_it(api: FakeApi, corral: Corral) -> None:
     assert api.seen[0].json == {"name": "default", "labels": {}, "spec": spec}
 
 
+@pytest.mark.parametrize(
+    ("said", "spec"),
+    [
+        ("on", {"automatic": True}),
+        ("off", {"automatic": False}),
+        ("consolidate", {"automatic": True, "goal": "consolidate"}),
+    ],
+)
+def test_policy_create_turns_rebalancing_on(
+    api: FakeApi, corral: Corral, said: str, spec: dict[str, object]
+) -> None:
+    api.on("POST", "/policies", SUCCEEDED)
+    done = corral("policy", "create", "default", "--rebalance", said)
+    assert done.code == 0, done.err
+    assert api.seen[0].json["spec"] == {"rebalance": spec}
+    assert corral("policy", "create", "default", "--rebalance", "maybe").code != 0
+
+
 def test_group_create_asks_for_all_of_it(api: FakeApi, corral: Corral) -> None:
     api.on("POST", "/groups", SUCCEEDED)
     done = corral("group", "create", "db", "--rule", "anti-affinity", "--whole")

@@ -5,14 +5,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from corral.errors import Invalid
 from corral.model.node import Inventory, MdevType, Node, NumaCell, PciDevice, PoolOnNode
 from corral.model.operation import Operation, OperationState
+from corral.model.policy import SchedulingPolicySpec
 from corral.model.units import GiB, MiB
 from corral.model.vm import VM
 from corral.model.volume import Volume, VolumePhase
 from corral.server.assignments import pinning_on
 from corral.server.sane import absurd, absurd_pool
 from corral.server.services.explaining import explain
+from corral.server.services.policies import check_spec
 from tests.unit.server.rig import Rig, in_rig
 
 CELLS = tuple(
@@ -106,6 +109,22 @@ async def test_the_policy_called_default_counts_for_vms_that_name_none(rig: Rig)
     assert why.elsewhere.policy == "spread" and why.elsewhere.candidates[0].terms["cpu"] > 0
     refused = await rig.apply(kind="VM", name="four", policy="nonsense")
     assert refused.trouble and "policy" in refused.trouble.message
+
+
+REFUSED = [  # spec.rebalance, score, what it says
+    ({"automatic": True, "goal": "consolidate"}, "spread", "would fill"),
+    ({"goal": "drain"}, "pack", "balance or consolidate"),
+    ({"moves_per_100_vm_hours": 0.0}, "pack", "0.01 to 1000"),
+]
+
+
+@pytest.mark.parametrize(("rebalance", "score", "says"), REFUSED)
+def test_what_rebalancing_can_not_do_by_itself_is_refused(
+    rebalance: dict[str, object], score: str, says: str
+) -> None:
+    asked = msgspec.convert({"score": score, "rebalance": rebalance}, SchedulingPolicySpec)
+    with pytest.raises(Invalid, match=says):
+        check_spec(asked)
 
 
 @in_rig

@@ -55,7 +55,7 @@ export function PolicyDialog({ of, name: given = "", rebalancing = false, close 
           score: values.score,
           spare: values.spare,
           weight: changedWeights(fields, values),
-          rebalance: values["rebalance.automatic"] ? "on" : undefined,
+          rebalance: values["rebalance.automatic"] ? values["rebalance.goal"] : undefined,
         })
       }
       onClose={close}

@@ -1,18 +1,42 @@
 /** Fields of a policy's form, with what each means and its unit; and what they are where nobody says. Pure. */
 import type { TFunction } from "i18next"
 import type { Schemas } from "../../api/client"
+import { span } from "../../look/format"
 import type { Field } from "../../parts/fields"
 
 export type Spec = Schemas["SchedulingPolicySpec"]
 export const SCORES: Schemas["Score"][] = ["balance", "pack", "spread", "power"]
 export const SPARES: Schemas["Spare"][] = ["none", "node", "rack"]
 export const WEIGHTS = ["cpu", "memory", "gpu", "io", "power", "stranding", "bonus"] as const
-export const REBALANCING = ["start_above", "gain", "moves_max", "parallel", "pause_s"] as const
+export const GOALS = ["balance", "consolidate"] as const
+export const REBALANCING = [
+  "start_above",
+  "gain",
+  "moves_per_100_vm_hours",
+  "moves_max",
+  "parallel",
+  "pause_s",
+] as const
+/** What counts for one goal only. */
+const OF_GOAL: Partial<Record<(typeof REBALANCING)[number], (typeof GOALS)[number]>> = {
+  start_above: "balance",
+  gain: "balance",
+  moves_per_100_vm_hours: "consolidate",
+}
 
 /** As the server has them: openapi.json says so too. */
 export const USUAL = {
   weights: { cpu: 0.42, memory: 0.35, gpu: 0.23, io: 0.28, power: 0.11, stranding: 1, bonus: 1 },
-  rebalance: { automatic: false, start_above: 0.2, gain: 0.25, moves_max: 20, parallel: 2, pause_s: 900 },
+  rebalance: {
+    automatic: false,
+    goal: "balance",
+    start_above: 0.2,
+    gain: 0.25,
+    moves_per_100_vm_hours: 1,
+    moves_max: 20,
+    parallel: 2,
+    pause_s: 900,
+  },
 } as const
 
 export function specFields(t: TFunction, hasRebalancing: boolean): Field[] {
@@ -50,6 +74,20 @@ export function specFields(t: TFunction, hasRebalancing: boolean): Field[] {
   ]
 }
 
+/** As a policy has it, in words: what counts for its goal. */
+export function rebalancingPairs(t: TFunction, of: Spec["rebalance"]): [string, string][] {
+  const rebalance = { ...USUAL.rebalance, ...of }
+  return [
+    [t("rebalance.goal"), t(`rebalance.goals_short.${rebalance.goal}`)],
+    ...REBALANCING.filter(name => [undefined, rebalance.goal].includes(OF_GOAL[name])).map(
+      (name): [string, string] => [
+        t(`policies.rebalancing.${name}`),
+        name === "pause_s" ? span(rebalance.pause_s) : String(rebalance[name]),
+      ],
+    ),
+  ]
+}
+
 export function rebalancingFields(t: TFunction): Field[] {
   return [
     {
@@ -58,6 +96,14 @@ export function rebalancingFields(t: TFunction): Field[] {
       kind: "check",
       help: t("policies.automatic_help"),
     },
+    {
+      name: "rebalance.goal",
+      label: t("rebalance.goal"),
+      kind: "choice",
+      initial: USUAL.rebalance.goal,
+      choices: GOALS.map(value => ({ value, label: t(`rebalance.goals_short.${value}`) })),
+      when: values => values["rebalance.automatic"] === true,
+    },
     ...REBALANCING.map(
       (name): Field => ({
         name: `rebalance.${name}`,
@@ -65,7 +111,9 @@ export function rebalancingFields(t: TFunction): Field[] {
         kind: "number",
         initial: String(USUAL.rebalance[name]),
         help: t(`policies.rebalancing_help.${name}`),
-        when: values => values["rebalance.automatic"] === true,
+        when: values =>
+          values["rebalance.automatic"] === true &&
+          [undefined, values["rebalance.goal"]].includes(OF_GOAL[name]),
       }),
     ),
   ]

@@ -2,7 +2,7 @@
 import { Card, CardBody, CardTitle, Label } from "@patternfly/react-core"
 import { useMemo } from "react"
 import { useTranslation } from "react-i18next"
-import { moment, span } from "../../look/format"
+import { moment } from "../../look/format"
 import { Described, Labels } from "../../parts/described"
 import { NounList } from "../../parts/noun-list"
 import { NounPages } from "../../parts/noun-pages"
@@ -11,7 +11,7 @@ import type { RowOf } from "../../parts/resource-list"
 import { ResourcePage } from "../../parts/resource-page"
 import type { Column } from "../../parts/virtual-table"
 import { PolicyDialog } from "./dialog"
-import { SCORES, USUAL, WEIGHTS } from "./fields"
+import { rebalancingPairs, SCORES, USUAL, WEIGHTS } from "./fields"
 
 export type Policy = RowOf<"SchedulingPolicy">
 const DEFAULT = "default"
@@ -117,7 +117,6 @@ function About({ of }: { of: Policy }) {
   const { t } = useTranslation()
   const { spec } = of
   const weights = { ...USUAL.weights, ...spec.weights }
-  const rebalance = { ...USUAL.rebalance, ...spec.rebalance }
   return (
     <>
       <div className="wide-cards">
@@ -144,12 +143,8 @@ function About({ of }: { of: Policy }) {
             <CardBody>
               <Described
                 pairs={[
-                  [t("policies.automatic"), rebalance.automatic ? t("resource.yes") : t("resource.no")],
-                  [t("policies.rebalancing.start_above"), rebalance.start_above],
-                  [t("policies.rebalancing.gain"), rebalance.gain],
-                  [t("policies.rebalancing.moves_max"), rebalance.moves_max],
-                  [t("policies.rebalancing.parallel"), rebalance.parallel],
-                  [t("policies.rebalancing.pause_s"), span(rebalance.pause_s)],
+                  [t("policies.automatic"), spec.rebalance?.automatic ? t("resource.yes") : t("resource.no")],
+                  ...rebalancingPairs(t, spec.rebalance),
                 ]}
               />
             </CardBody>

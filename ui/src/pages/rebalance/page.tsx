@@ -6,7 +6,7 @@ import { useLocation } from "wouter"
 import { useAsk } from "../../api/asks"
 import { useOne } from "../../api/cache"
 import { Problem, type Schemas } from "../../api/client"
-import { count, span } from "../../look/format"
+import { span } from "../../look/format"
 import { Equivalent } from "../../parts/code"
 import { command } from "../../parts/command"
 import { Confirm } from "../../parts/confirm"
@@ -19,7 +19,7 @@ import type { RowOf } from "../../parts/resource-list"
 import { Trouble } from "../../parts/trouble"
 import { useMay } from "../../session/session"
 import { PolicyDialog } from "../policies/dialog"
-import { USUAL } from "../policies/fields"
+import { rebalancingPairs } from "../policies/fields"
 import { History } from "./history"
 import { type Plan, planOf } from "./plan"
 import { PlanView } from "./plan-view"
@@ -165,7 +165,7 @@ function Apply({ plan, onDone }: { plan: Plan; onDone: () => void }) {
 function Automatic() {
   const { t } = useTranslation()
   const policy = useOne("SchedulingPolicy", "default").data as RowOf<"SchedulingPolicy"> | undefined
-  const rebalance = { ...USUAL.rebalance, ...policy?.spec.rebalance }
+  const automatic = policy?.spec.rebalance?.automatic
   return (
     <Card>
       <CardTitle component="h2">{t("rebalance.automatic")}</CardTitle>
@@ -174,18 +174,10 @@ function Automatic() {
           <Alert
             isInline
             isPlain
-            variant={rebalance.automatic ? "success" : "info"}
-            title={rebalance.automatic ? t("rebalance.is_on") : t("rebalance.is_off")}
+            variant={automatic ? "success" : "info"}
+            title={automatic ? t("rebalance.is_on") : t("rebalance.is_off")}
           />
-          <Described
-            pairs={[
-              [t("policies.rebalancing.start_above"), rebalance.start_above],
-              [t("policies.rebalancing.gain"), rebalance.gain],
-              [t("policies.rebalancing.moves_max"), count(rebalance.moves_max)],
-              [t("policies.rebalancing.parallel"), count(rebalance.parallel)],
-              [t("policies.rebalancing.pause_s"), span(rebalance.pause_s)],
-            ]}
-          />
+          <Described pairs={rebalancingPairs(t, policy?.spec.rebalance)} />
           <div className="row">
             <Doing
               deeds={[

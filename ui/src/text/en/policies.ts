@@ -49,10 +49,11 @@ export const policies = {
     bonus: "Beside R: how much the node is worth being kept full, by how long it has been in use.",
   },
   automatic: "By itself",
-  automatic_help: "The fleet is balanced without being asked. Counts in the policy called default only.",
+  automatic_help: "VMs are moved without being asked. Counts in the policy called default only.",
   rebalancing: {
     start_above: "Begins above score",
     gain: "Has to promise",
+    moves_per_100_vm_hours: "Moves per 100 VM hours",
     moves_max: "Moves at a time",
     parallel: "Migrations side by side",
     pause_s: "Rests afterwards",
@@ -60,6 +61,7 @@ export const policies = {
   rebalancing_help: {
     start_above: "Standard deviations of the nodes' shares of CPU and memory, added; 0 is perfectly even.",
     gain: "Share of the score that the moves have to take away, 0 to 1.",
+    moves_per_100_vm_hours: "Earned when 100 VMs run for an hour; what is not spent is saved for six hours.",
     moves_max: "At most.",
     parallel: "At most.",
     pause_s: "Seconds, so that it does not swing to and fro.",

@@ -48,7 +48,7 @@ export const rebalance = {
   no_history: "Nothing was rebalanced in the last week.",
   plans: "Times planned",
   automatic: "By itself",
-  is_on: "The fleet is balanced without being asked.",
+  is_on: "On: VMs are moved without being asked.",
   is_off: "Off: nothing moves unless somebody asks.",
   set_automatic: "Set",
 }

@@ -50,10 +50,11 @@ export const policies: typeof en = {
     bonus: "R 之外：按使用时长衡量该节点值得保持填满的程度。",
   },
   automatic: "自动再均衡",
-  automatic_help: "无需请求即自动均衡集群。仅在名为 default 的策略中生效。",
+  automatic_help: "无需请求即自动迁移虚拟机。仅在名为 default 的策略中生效。",
   rebalancing: {
     start_above: "触发分数",
     gain: "至少改善",
+    moves_per_100_vm_hours: "每 100 虚拟机小时的迁移数",
     moves_max: "每次迁移数",
     parallel: "并行迁移数",
     pause_s: "完成后休息",
@@ -61,6 +62,7 @@ export const policies: typeof en = {
   rebalancing_help: {
     start_above: "各节点 CPU 份额与内存份额的标准差之和；0 表示完全均衡。",
     gain: "迁移必须消除的分数比例，0 到 1。",
+    moves_per_100_vm_hours: "每 100 台虚拟机运行一小时所得；未用的最多积存六小时。",
     moves_max: "最多。",
     parallel: "最多。",
     pause_s: "秒；避免来回摆动。",

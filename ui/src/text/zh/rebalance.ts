@@ -48,7 +48,7 @@ export const rebalance: typeof en = {
   no_history: "最近一周没有再均衡。",
   plans: "计划次数",
   automatic: "自动",
-  is_on: "集群会自动均衡，无需请求。",
+  is_on: "已开启：无需请求即自动迁移虚拟机。",
   is_off: "已关闭：除非有人请求，否则不会迁移。",
   set_automatic: "设置",
 }
