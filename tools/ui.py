@@ -93,9 +93,8 @@ def types() -> bool:
 
     described = describe(Litestar(api_routes(), openapi_config=None))
     for schema in described["components"]["schemas"].values():
-        if schema.get(
-            OMITS_DEFAULTS
-        ):  # else the generator takes a field with a default for one that is always there
+        if schema.get(OMITS_DEFAULTS):
+            # else the generator takes a field with a default for one that is always there
             for field in schema["properties"].values():
                 field.pop("default", None)
     document = json.dumps(described, sort_keys=True)

@@ -31,13 +31,13 @@ from corral.model.node import Node
 from corral.model.policy import Rebalancing
 from corral.model.rebalance import Goal, Move, MoveState, Rebalance, RebalancePhase, RebalanceSpec
 from corral.model.vm import VM, VMPhase
+from corral.scheduler.consolidation import SAVED_HOURS
 from corral.scheduler.cpus import Cpus
 from corral.scheduler.rebalance.planned import MovePlan
 from corral.store.interface import Change, ChangeVerb, Put, Remove, Write
 from corral.store.mirror import Mirror
 
 AUTO: Final = "automatic"  # key of the look at whether the fleet needs one
-SAVED_S: Final = 6 * 3600.0  # consolidation by itself: how long moves that were not made are saved
 KEEP_S: Final = 7 * 86_400.0  # that one which has ended is kept
 Think = Callable[[Question], Awaitable[MovePlan]]
 
@@ -222,18 +222,18 @@ class RebalanceController(Seat):
         return max(30.0, wanted.pause_s / 4)
 
     def _moves(self, wanted: Rebalancing, all_: Iterable[Rebalance]) -> int:
-        """That one may make now: what has been earned and not spent, for consolidation."""
+        """That one may make now; for consolidation: earned by VMs that run, and not spent in the last hours."""
         if wanted.goal is not Goal.CONSOLIDATE:
             return wanted.moves_max
         running = self.mirror.count(VM, "phase", VMPhase.RUNNING)
-        since_s = self.clock.now_s() - SAVED_S
+        since_s = self.clock.now_s() - SAVED_HOURS * 3600
         spent = sum(
             move.state is not MoveState.DROPPED
             for rebalance in all_
             if rebalance.status.since > since_s
             for move in rebalance.status.moves
         )
-        earned = wanted.moves_per_100_vm_hours * running / 100 * SAVED_S / 3600
+        earned = wanted.moves_per_100_vm_hours * running / 100 * SAVED_HOURS
         return min(wanted.moves_max, int(earned - spent))
 
 

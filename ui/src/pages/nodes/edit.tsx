@@ -34,9 +34,9 @@ export function EditNode({ node, onClose }: { node: Node; onClose: () => void })
     {
       name: "labels",
       label: t("nodes.field.labels"),
-      kind: "area",
+      kind: "labels",
       initial: now.labels,
-      help: t("nodes.edit.labels_help"),
+      help: t("resource.labels_help"),
     },
   ]
   const told = (values: Values) => ({ ...now, ...values }) as Fields

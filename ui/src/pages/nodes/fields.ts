@@ -6,6 +6,7 @@
  */
 import type { Schemas } from "../../api/client"
 import { quote } from "../../parts/code"
+import { labelsOf, labelsText } from "../../parts/fields"
 
 export type Fields = {
   rack: string
@@ -25,10 +26,7 @@ const TEXTS = ["rack", "reserve_memory", "dedicated_cpus"] as const
 export function fieldsOf({ labels, spec }: Source): Fields {
   return {
     rack: spec.rack,
-    labels: Object.entries(labels)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, value]) => `${key}=${value}`)
-      .join("\n"),
+    labels: labelsText(labels),
     cpu_overcommit: String(spec.cpu_overcommit),
     memory_overcommit: String(spec.memory_overcommit),
     reserve_cpus: String(spec.reserve_cpus),
@@ -47,19 +45,6 @@ export function sizeText(bytes: number): string {
     if (bytes > 0 && bytes % size === 0) return `${bytes / size}${unit}`
   }
   return String(bytes)
-}
-
-export function labelsOf(text: string): Record<string, string> {
-  return Object.fromEntries(
-    lines(text).map(line => {
-      const [key = "", ...value] = line.split("=")
-      return [key.trim(), value.join("=").trim()]
-    }),
-  )
-}
-
-function lines(text: string): string[] {
-  return text.split("\n").filter(line => line.trim() !== "")
 }
 
 /** What to send so that the fields become as they are now. */

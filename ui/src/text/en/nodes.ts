@@ -79,7 +79,6 @@ export const nodes = {
   },
   edit: {
     title: "Edit {{name}}",
-    labels_help: "One a line: key=value",
     size_help: "Like 512MiB or 4GiB",
     cpus_help: "A set like 4-15; empty: none",
   },

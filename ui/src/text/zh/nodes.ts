@@ -81,7 +81,6 @@ export const nodes: typeof en = {
   },
   edit: {
     title: "编辑 {{name}}",
-    labels_help: "每行一个：key=value",
     size_help: "例如 512MiB 或 4GiB",
     cpus_help: "如 4-15 的集合；留空表示没有",
   },
