@@ -177,6 +177,26 @@ def test_two_people_who_edit_the_same_are_told(page: Page, console: Console) -> 
     expect(page.get_by_label("Somebody changed it meanwhile")).to_contain_text("of somebody else")
 
 
+def test_a_form_never_overwrites_what_somebody_else_has_changed_meanwhile(
+    page: Page, console: Console
+) -> None:
+    console.api.post("/policies", json={"name": "res-form", "spec": {"summary": "old"}}).raise_for_status()
+    page.goto("/policies/res-form")
+    page.get_by_role("button", name="Edit").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Weight of vCPUs").fill("0.9")
+    theirs = {"spec": {"summary": "of somebody else"}}
+    console.api.patch("/policies/res-form", json=theirs).raise_for_status()
+    expect(dialog.get_by_text("Somebody changed it meanwhile")).to_be_visible()
+    expect(dialog.get_by_label("Somebody changed it meanwhile")).to_contain_text("of somebody else")
+    expect(dialog.get_by_role("button", name="Edit")).to_be_disabled()
+    dialog.get_by_role("button", name="Apply mine").click()
+    dialog.get_by_role("button", name="Edit").click()
+    expect(dialog).to_have_count(0)
+    spec = console.api.get("/policies/res-form").json()["spec"]
+    assert (spec["summary"], spec["weights"]["cpu"]) == ("of somebody else", 0.9)
+
+
 def test_a_policy_keeps_what_the_form_does_not_show(page: Page, console: Console) -> None:
     spec = {"score": "balance", "weights": {"cpu": 0.3}, "rebalance": {"moves_max": 7}}
     console.api.post("/policies", json={"name": "res-kept", "spec": spec}).raise_for_status()

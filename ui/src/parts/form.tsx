@@ -172,8 +172,6 @@ type DialogProps = {
   command?: (values: Values) => string
   children?: ReactNode
   danger?: boolean
-  /** the fields begin with what this resource has: what somebody else changes meanwhile is shown first */
-  edits?: boolean
   /** the request knows no dry run */
   untried?: boolean
   onDone?: (answer: Operation) => void
@@ -181,31 +179,20 @@ type DialogProps = {
 }
 
 export function AskDialog(props: DialogProps) {
-  const {
-    title,
-    verb,
-    submit = verb,
-    name,
-    fields,
-    request,
-    command,
-    children,
-    danger,
-    edits,
-    untried,
-  } = props
+  const { title, verb, submit = verb, name, fields, request, command, children, danger, untried } = props
   const { onDone, onClose } = props
   const { t } = useTranslation()
   const { tell } = useAsks()
   const { values, touched, change, setValues, setTouched } = useValues(fields)
   const [base, setBase] = useState(values)
   const now = initialValues(fields)
-  const changedMeanwhile = edits === true && isChanged(base, now)
   const settle = (next: Values) => {
     setBase(now)
     setValues(next)
   }
   const asked = useMemo(() => request(values), [request, values])
+  // a form that edits begins with what is there: what somebody else makes of that meanwhile is shown first
+  const changedMeanwhile = asked.method === "PATCH" && isChanged(base, now)
   const tried = useTried(untried ? null : asked)
   const [refused, setRefused] = useState<Problem | null>(null)
   const [busy, setBusy] = useState(false)

@@ -47,7 +47,6 @@ export function EditNode({ node, onClose }: { node: Node; onClose: () => void })
       submit={t("action.save")}
       name={node.name}
       fields={fields}
-      edits
       request={values => ({
         method: "PATCH",
         path: `/api/v1/nodes/${node.id}`,

@@ -145,7 +145,6 @@ function Rename({ vm, onClose }: DialogProps) {
       verb={t("vms.do.rename")}
       name={vm.name}
       fields={fields}
-      edits
       request={values => ({
         method: "PATCH",
         path: `/api/v1/vms/${vm.id}`,
@@ -176,7 +175,6 @@ function Resize({ vm, onClose }: DialogProps) {
       verb={t("vms.do.resize")}
       name={vm.name}
       fields={fields}
-      edits
       request={values => ({
         method: "PATCH",
         path: `/api/v1/vms/${vm.id}`,

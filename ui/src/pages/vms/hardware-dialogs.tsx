@@ -161,7 +161,6 @@ export function HardwareDialog({ vm, open, onClose }: { vm: VM; open: Open; onCl
           verb={t("vms.do.limit")}
           fields={fields}
           request={v => ({ method: "PATCH", path, body: edited(fields, v, { limits }) })}
-          edits
           {...change}
         />
       )
