@@ -249,7 +249,7 @@ def _as_owner(vm: VmAssignment, seen: Seen) -> Step:
     if note and note.sent_away:
         return _back_from_migration(vm, seen, note)
     if domain and domain.state is DomainState.INCOMING:
-        return Rest("receiving")
+        return _receive(vm, note or LocalVm(), seen)
     if step := s.plan_snapshots(vm, seen.snapshots):
         return step
     if revert := s.reverts(vm, note):
@@ -263,6 +263,12 @@ def _take_over(vm: VmAssignment, seen: Seen) -> Step:
     """A domain that was there before: its guest stays as it is. If it has stopped since, its policy decides."""
     note = LocalVm(boot=vm.boot, ran=vm.running, started_at=seen.now_s if vm.running else 0.0)
     return Adopt(note) if seen.domain is None else Remember(note)
+
+
+def _receive(vm: VmAssignment, note: LocalVm, seen: Seen) -> Step:
+    """The source has said that the guest is here; or it is lost on the way, and is to be started anew."""
+    unwanted = not vm.running or note.boot < vm.boot
+    return _stop(vm, seen, note) if unwanted and vm.stop_timeout_s <= 0 else Rest("receiving")
 
 
 def _back_from_migration(vm: VmAssignment, seen: Seen, note: LocalVm) -> Step:

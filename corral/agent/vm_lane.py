@@ -241,6 +241,8 @@ class VmLanes:
         mover, note = lane.mover, self._held.notes.get(vm)
         if lane.result or (mover is None and not (note and note.sent_away)):
             return mover is not None
+        if lane.domain and lane.domain.lost:
+            return mover is not None  # who tries to go on with it; libvirt may not answer about it
         try:
             job = await within(CALL_S, "looking at the migration", self._hypervisor.migration(vm))
         except HypervisorFailed:

@@ -193,8 +193,10 @@ def _move(
             return _hand_over(status, migration, seen, None), None
     elif said and said.state == "done":
         return _hand_over(status, migration, seen, said), None
-    elif (said and said.state == "lost") or _is_lost(status, migration):
+    elif said and said.state == "lost":
         return _lose(vm, status, migration, said), None
+    elif _is_lost(status, migration) and not _reachable(seen, migration.source):
+        return _lose(vm, status, migration, said), None  # else the source tries to go on
     elif said and said.state in ("failed", "cancelled"):
         if source and source.state is DomainState.RUNNING:
             return _end(status, migration, said.state, seen, said.trouble), None
@@ -236,7 +238,12 @@ def _lose(vm: VM, status: VMStatus, migration: Migration, said: MigrationReport 
 
 
 def _lost(vm: VM, status: VMStatus, migration: Migration, seen: Seen) -> VMStatus:
-    """Once a new start or a stop was asked for, the target has it: that is where the guest ran last."""
+    """Once a new start or a stop was asked for, the target has it: that is where the guest ran last.
+
+    A source that was not heard of may have gone on with it meanwhile.
+    """
+    if _arrived(status, migration):
+        return _hand_over(status, migration, seen, None)
     if vm.spec.running and vm.spec.boot <= migration.boot:
         return status
     heir = migration.target if migration.target in seen.nodes else migration.source

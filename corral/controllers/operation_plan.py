@@ -221,6 +221,11 @@ def _migrate(op: Operation, vm: VM) -> Verdict:
     if said is None or said.migration is None or said.migration.wish != op.id:
         return Verdict(step="copy", progress=0.1)
     figures = said.migration.figures
+    if said.lost:
+        progress = 0.1 + 0.85 * said.migration.progress
+        return Verdict(
+            step="go on with post-copy", progress=progress, waiting_for="the link between its nodes"
+        )
     step = "copy memory" if figures.rounds else "copy disks" if migration.volumes else "copy memory"
     if figures.post_copy:
         step = "fetch the rest by post-copy"

@@ -120,7 +120,7 @@ class MigrationStuck(MigrationFailed):
 
 
 class MigrationLost(HypervisorFailed):
-    """A post-copy migration broke: half of the guest is on each host, and it can't go on anywhere."""
+    """A post-copy migration broke and stayed so: half of the guest is on each host, and it can't go on anywhere."""
 
     code = "migration.lost"
     retryable = False

@@ -29,7 +29,7 @@ class MigrationPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     auto_converge: bool = True  # slow the guest down when it writes faster than the link carries
     post_copy: bool = False  # let the guest run at the target before its memory is there, when nothing else
-    # helps: a link that breaks meanwhile loses the guest
+    # helps: the guest stands still while the link is broken, and is lost if it stays so
     local_disks: bool = True  # copy volumes of local pools along
     parallel: int = 0  # connections for memory; 0: as the forecast says
     compress: bool = False  # send pages as differences: less on the link, more CPU
@@ -125,7 +125,7 @@ class MigrationStage(StrEnum):
     MOVING = "moving"  # the source was told to migrate: from here on libvirt decides where it runs
     CANCELLING = "cancelling"
     SETTLING = "settling"  # the guest stopped at its source: its target has to say what it has
-    LOST = "lost"  # its link broke in post-copy: half of the guest is on each node, and both are paused
+    LOST = "lost"  # its link broke in post-copy and stayed so: half of the guest is on each node, both are paused
 
 
 class Migration(Struct, frozen=True, kw_only=True):

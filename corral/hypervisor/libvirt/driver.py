@@ -358,6 +358,7 @@ class LibvirtHypervisor:
             self._spawn(_quietly(asking))
 
     async def destroy(self, vm: VmId) -> None:
+        await self._moves.let_go(vm)
         await self._call(
             vm, f"destroy {vm}", lambda c: domains.destroy(c, domain_uuid(vm)), timeout_s=DESTROY_S_MAX
         )

@@ -9,22 +9,26 @@ Next door      driver.py carries it out
 Start here     send()
 """
 
+import asyncio
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from ipaddress import IPv6Address
 from typing import Final
+from urllib.parse import urlsplit
 
 import libvirt
 from msgspec import Struct
 from msgspec.structs import replace
 
-from corral.hypervisor.interface import MigrationProgress
+from corral.hypervisor.interface import MigrationFailed, MigrationProgress
 from corral.hypervisor.libvirt.states import post_copy_broke
 from corral.model.migration import MigrationFigures, MigrationHow
 from corral.model.units import MiB
 
 PAGE_BYTES: Final = 4096
+PORTS: Final = {"qemu+tcp": 16509, "qemu+tls": 16514}
+REACH_S_MAX: Final = 5.0
 OUTGOING: Final = libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
 
 
@@ -45,11 +49,13 @@ class Ending(StrEnum):
     MOVED = "moved"  # not here any more
     STAYED = "stayed"  # here, running, no job
     STOPPED = "stopped"  # here and not running: it died on the way
-    LOST = "lost"  # here, paused for good: post-copy broke with half of the guest at the target
+    BROKEN = "broken"  # here, paused: the link of a post-copy broke, with half of the guest at the target
 
 
-def flags(route: Route, how: MigrationHow, local_disks: Sequence[str]) -> int:
+def flags(route: Route, how: MigrationHow, local_disks: Sequence[str], *, again: bool = False) -> int:
     """PEER2PEER: libvirtd itself sees it through, should we be gone.
+
+    again   go on with a post-copy whose link broke
 
     NON_SHARED_INC copies what a local disk has on top of its backing file; the target has made the same file on
     the same backing file, empty.
@@ -64,6 +70,7 @@ def flags(route: Route, how: MigrationHow, local_disks: Sequence[str]) -> int:
     optional = (
         (libvirt.VIR_MIGRATE_AUTO_CONVERGE, how.auto_converge),
         (libvirt.VIR_MIGRATE_POSTCOPY, how.post_copy_after_s is not None),
+        (libvirt.VIR_MIGRATE_POSTCOPY_RESUME, again),
         (libvirt.VIR_MIGRATE_PARALLEL, how.parallel > 1),
         (libvirt.VIR_MIGRATE_COMPRESSED, how.compress),
         (libvirt.VIR_MIGRATE_TLS, how.tls),
@@ -83,6 +90,32 @@ def peer_uri(route: Route, address: str, *, tls: bool = False) -> str:
     return f"qemu+tls://{bracketed(address)}/system{path}"
 
 
+def peer_port(uri: str) -> tuple[str, int] | None:
+    """Host and port of the other libvirtd; None: it is not reached by TCP itself, but through SSH, say."""
+    parts = urlsplit(uri)
+    usual = PORTS.get(parts.scheme)
+    return (parts.hostname or "", parts.port or usual) if usual else None
+
+
+async def reach(uri: str) -> None:
+    """Libvirt itself would dial for two minutes, and could not be stopped meanwhile.
+
+    raises  MigrationFailed: nothing answers there
+    """
+    if (place := peer_port(uri)) is None:
+        return
+    host, port = place
+    try:
+        async with asyncio.timeout(REACH_S_MAX):
+            _, writer = await asyncio.open_connection(host, port)
+        writer.close()
+    except OSError as error:  # TimeoutError is one
+        raise MigrationFailed(
+            f"libvirt on {host} can't be reached at port {port}: {error or 'no answer'}",
+            hint=f"Does libvirtd listen there, and do firewalls let port {port} and 49152-49215 through between nodes?",
+        ) from error
+
+
 def parameters(address: str, how: MigrationHow, local_disks: Sequence[str]) -> dict[str, object]:
     """The address for the memory too: else it would be the peer's host name, which need not resolve here.
 
@@ -90,7 +123,11 @@ def parameters(address: str, how: MigrationHow, local_disks: Sequence[str]) -> d
     """
     chosen: dict[str, object] = {libvirt.VIR_MIGRATE_PARAM_URI: f"tcp://{bracketed(address)}"}
     if how.bandwidth_bytes_s:
-        chosen[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = max(1, how.bandwidth_bytes_s // MiB)
+        mib_s = max(1, how.bandwidth_bytes_s // MiB)
+        chosen[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = mib_s
+        if how.post_copy_after_s is not None:
+            # pages that the guest waits for go first
+            chosen[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH_POSTCOPY] = mib_s
     if how.parallel > 1:
         chosen[libvirt.VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS] = how.parallel
     if how.compress:
@@ -137,6 +174,17 @@ def devices_of(document: str, paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def send_again(
+    connection: libvirt.virConnect, uuid: str, address: str, route: Route, how: MigrationHow
+) -> None:
+    """Blocking, until it is over. Go on with a post-copy whose link broke: both halves are there still."""
+    connection.lookupByUUIDString(uuid).migrateToURI3(
+        peer_uri(route, address, tls=how.tls),
+        parameters(address, how, ()),
+        flags(route, how, (), again=True),
+    )
+
+
 def start_post_copy(connection: libvirt.virConnect, uuid: str) -> None:
     """Blocking. Let the guest run at the target now."""
     connection.lookupByUUIDString(uuid).migrateStartPostCopy()
@@ -150,11 +198,21 @@ def ending(connection: libvirt.virConnect, uuid: str) -> Ending:
         if state == libvirt.VIR_DOMAIN_SHUTOFF:
             return Ending.MOVED if reason == libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED else Ending.STOPPED
         if post_copy_broke(state, reason):
-            return Ending.LOST
+            return Ending.BROKEN
         return Ending.RUNNING_YET if _outgoing_yet(domain) else Ending.STAYED
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return Ending.MOVED
+        raise
+
+
+def is_broken(connection: libvirt.virConnect, uuid: str) -> bool:
+    """Blocking, never for long. Whether half of it is at its target and the link is gone."""
+    try:
+        return post_copy_broke(*connection.lookupByUUIDString(uuid).state())
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return False
         raise
 
 

@@ -2,7 +2,8 @@
 
 In this room   begin_migration(), and the job that belongs to the two hosts
 Always true    a guest runs on one host at any moment. It changes hosts in one instant: at the end of pre-copy, or at
-               the switch to post-copy, after which a broken link leaves half of it on each.
+               the switch to post-copy, after which a broken link leaves half of it on each: it stands still until the
+               link is back.
 Next door      world.py has hosts and their guests, disks.py what they wrote
 Start here     begin_migration()
 """
@@ -30,6 +31,7 @@ from corral.model.vm import DomainState
 
 SLICES = 5  # looks at what may go wrong, in each round
 THROTTLE_FIRST, THROTTLE_MORE, THROTTLE_MAX = 20, 10, 99  # percent, as QEMU does it
+AGAIN_S = 1.0  # between attempts to go on with a post-copy whose link broke
 SWITCH_MS = (20.0, 80.0)  # of the pause, besides sending what is left
 
 
@@ -146,17 +148,44 @@ class _Move:
         carry(self.wish, self.source, self.target)
         self._tell(post_copy=True)
         self.source.tell(self.vm, "runs at its target")
-        await self._pass(max(0.2, self.left / self.bytes_s), self._breach)
+        for _ in range(SLICES):
+            await self._slice(max(0.2, self.left / self.bytes_s) / SLICES)
+            await self._stand_still()
+            if error := self._breach():
+                raise error
+
+    async def _stand_still(self) -> None:
+        """While the halves can't reach each other. raises MigrationLost: one is gone, or nobody wants to wait any longer"""
+        if self._reach():
+            return
+        halves = (self.source, self.leaving), (self.target, self.incoming)
+        before = [(held, held.domain, held.running) for _, held in halves]
+        for host, held in halves:
+            held.domain, held.running = replace(held.domain, state=DomainState.PAUSED, lost=True), None
+            host.tell(self.vm, "its link broke")
+        while not self._breach():
+            if self.job.cancelled:
+                raise MigrationLost.of(self.wish, self.target.name)
+            if _linked(self.source, self.target):
+                for held, domain, running in before:
+                    held.domain, held.running = domain, running
+                self.target.tell(self.vm, "goes on")
+                return
+            await self.world.clock.sleep(AGAIN_S)
 
     async def _finish_after(self, phase: Callable[[], Awaitable[None]]) -> None:
         await phase()
         await self._finish(carried=True)
 
     def _breach(self) -> HypervisorFailed | None:
+        """One half is gone."""
         whole = self.source.domains.get(self.vm) is self.leaving and self.leaving.away
         whole = whole and self.target.domains.get(self.vm) is self.incoming
-        reach = self.source.up and self.target.up and self.world.reach(self.source.name, self.target.name)
-        return None if whole and reach else MigrationLost.of(self.wish, self.target.name)
+        whole = whole and self.source.up and self.target.up
+        return None if whole else MigrationLost.of(self.wish, self.target.name)
+
+    def _reach(self) -> bool:
+        return self.world.reach(self.source.name, self.target.name)
 
     # ---- the end
 
@@ -191,10 +220,13 @@ class _Move:
     async def _pass(self, seconds: float, broken: Callable[[], HypervisorFailed | None]) -> None:
         """Let time pass, and look now and then. raises what `broken` says"""
         for _ in range(SLICES):
-            await self.world.clock.sleep(seconds / SLICES * (0.8 + 0.4 * self.world.clock.chance.random()))
+            await self._slice(seconds / SLICES)
             if error := broken():
                 raise error
-            self.job.progress = min(0.99, self.job.progress + (1 - self.job.progress) / SLICES)
+
+    async def _slice(self, seconds: float) -> None:
+        await self.world.clock.sleep(seconds * (0.8 + 0.4 * self.world.clock.chance.random()))
+        self.job.progress = min(0.99, self.job.progress + (1 - self.job.progress) / SLICES)
 
     def _elapsed_s(self) -> float:
         return self.world.clock.monotonic_s() - self.job.began_s

@@ -87,6 +87,11 @@ class Held:
             return False
         return self.running is not None or self.domain.state in ACTIVE
 
+    @property
+    def stays(self) -> bool:
+        """Whether it outlives its host's daemon: what only arrives does not."""
+        return self.domain.persistent or self.domain.lost or self.running is not None
+
 
 @dataclass
 class Job:
@@ -356,7 +361,7 @@ class SimulatedHost:
         self.tell(vm, f"stopped: {reason}")
 
     def _drop_incoming(self) -> None:
-        for vm in [v for v, held in self.domains.items() if not (held.domain.persistent or held.running)]:
+        for vm in [v for v, held in self.domains.items() if not held.stays]:
             self.remove(vm, "incoming migration ended")
 
     def _clear_events(self) -> None:

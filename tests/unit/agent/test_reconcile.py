@@ -40,6 +40,7 @@ VM = VmId("vm-1")
 WEB = VmAssignment(vm=VM, name="web", role=VmRole.OWNER, generation=2, boot=3, stop_timeout_s=90)
 STOP = replace(WEB, running=False)
 AT_ONCE = replace(STOP, stop_timeout_s=0)
+ANEW = replace(WEB, boot=4, stop_timeout_s=0)
 NEVER = replace(WEB, restart=RestartPolicy.NEVER)
 ALWAYS = replace(WEB, restart=RestartPolicy.ALWAYS)
 MOVE = MigrateAssignment(wish="w1", peer=NodeId("node-2"), peer_address="sim://two", go=True)
@@ -104,6 +105,10 @@ STEPS: list[tuple[str, VmAssignment, Seen, Step]] = [
     ("runs with an older definition: define", WEB, Seen(domain=OLD, note=RAN, ground=READY), Define()),
     ("paused on the host: leave it", WEB, Seen(domain=PAUSED, note=RAN, pending=()), Rest()),
     ("still arriving: leave it", WEB, Seen(domain=COMING, note=RAN), Rest("receiving")),
+    ("arriving, to be started anew: note first", ANEW, Seen(domain=COMING, note=WAITING), Remember(replace(WAITING, stopped=StopReason.ASKED))),
+    ("lost on the way, to be started anew: end it", ANEW, Seen(domain=COMING, note=replace(WAITING, stopped=StopReason.ASKED)), Destroy()),
+    ("arriving, to be started anew with patience: leave it", replace(WEB, boot=4), Seen(domain=COMING, note=WAITING), Rest("receiving")),
+    ("lost on the way, to be stopped: end it", AT_ONCE, Seen(domain=COMING, note=replace(WAITING, stopped=StopReason.ASKED)), Destroy()),
     # stopping
     ("stop: note first", STOP, Seen(domain=RUNS, note=RAN), Remember(stopped(StopReason.ASKED))),
     ("stop: ask the guest", STOP, Seen(domain=RUNS, note=stopped(StopReason.ASKED)), Shutdown()),

@@ -1,5 +1,6 @@
 """Migration: figures, parameters, and how one ended, with a domain that plays each part."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -17,7 +18,8 @@ from corral.hypervisor.interface import (  # noqa: E402
     MigrationLost,
 )
 from corral.hypervisor.libvirt import migration  # noqa: E402
-from corral.hypervisor.libvirt.connection import _guarded, gone  # noqa: E402
+from corral.hypervisor.libvirt import moves as moving  # noqa: E402
+from corral.hypervisor.libvirt.connection import Pool, _guarded, gone  # noqa: E402
 from corral.hypervisor.libvirt.identity import domain_uuid  # noqa: E402
 from corral.hypervisor.libvirt.migration import Route  # noqa: E402
 from corral.hypervisor.libvirt.moves import Moves  # noqa: E402
@@ -27,6 +29,8 @@ from corral.model.migration import MigrationHow  # noqa: E402
 T = TypeVar("T")
 VM = VmId("vm-1")
 WISH = DomainWish(vm=VM, name="web", generation=1, cpus=1, memory_bytes=2**27)
+BY_SSH = Route(peer_uri="qemu+ssh://{address}/system")  # nothing is dialled before libvirt does
+POST_COPY = MigrationHow(post_copy_after_s=60.0)
 JOB = {"type": libvirt.VIR_DOMAIN_JOB_UNBOUNDED, "operation": libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT}
 RUNNING = (libvirt.VIR_DOMAIN_RUNNING, 1)
 CRASHED = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED)
@@ -73,6 +77,29 @@ def test_progress_stays_within_bounds(figures: Mapping[str, int | str]) -> None:
 def test_addresses(address: str, uri: str, memory: str) -> None:
     assert migration.peer_uri(Route(), address) == uri
     assert migration.parameters(address, PLAINLY, ())[libvirt.VIR_MIGRATE_PARAM_URI] == memory
+
+
+async def test_who_does_not_answer_is_named_before_libvirt_dials() -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    await migration.reach(f"qemu+tcp://127.0.0.1:{port}/system")
+    server.close()
+    await server.wait_closed()
+    with pytest.raises(MigrationFailed, match=f"libvirt on 127.0.0.1 can't be reached at port {port}"):
+        await migration.reach(f"qemu+tls://127.0.0.1:{port}/system")
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        ("qemu+tcp://10.0.0.2/system", ("10.0.0.2", 16509)),
+        ("qemu+tls://[fd00::7]/system?pkipath=/etc/pki/corral", ("fd00::7", 16514)),
+        ("qemu+tcp://node-7:9/system", ("node-7", 9)),
+        ("qemu+ssh://node-7/system", None),
+    ],
+)
+def test_where_the_other_libvirt_listens(uri: str, place: tuple[str, int] | None) -> None:
+    assert migration.peer_port(uri) == place
 
 
 def test_flags() -> None:
@@ -138,7 +165,7 @@ class Actor:
     def __init__(self, scene: tuple[int, int] | None, after: Callable[["Actor"], None]) -> None:
         self.scene, self.after = scene, after
         self.job: dict[str, int] = {}
-        self.sent = self.aborted = 0
+        self.sent = self.aborted = self.flags = 0
 
     def isAlive(self) -> bool:  # noqa: N802
         return True
@@ -157,8 +184,8 @@ class Actor:
         job, self.job = self.job, {}  # a job is seen once
         return job
 
-    def migrateToURI3(self, *_: object) -> None:  # noqa: N802
-        self.sent += 1
+    def migrateToURI3(self, uri: str, parameters: object, flags: int) -> None:  # noqa: N802
+        self.sent, self.flags = self.sent + 1, flags
         self.after(self)
 
     def migrateSetMaxDowntime(self, milliseconds: int) -> None:  # noqa: N802
@@ -213,7 +240,7 @@ def answer_early(actor: Actor) -> None:
 
 
 async def ending(actor: Actor, **more: int) -> str:
-    moves = Moves(Stage(actor), Route())  # type: ignore[arg-type]
+    moves = Moves(Stage(actor), BY_SSH)  # type: ignore[arg-type]
     try:
         figures = await moves.migrate(VM, "10.0.0.2", WISH, PLAINLY)
     except (MigrationCancelled, MigrationFailed) as error:
@@ -276,7 +303,7 @@ async def test_libvirtd_away_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> N
 
     actor = Actor(RUNNING, vanish)
     stage = Stage(actor)
-    moves = Moves(stage, Route())  # type: ignore[arg-type]
+    moves = Moves(stage, BY_SSH)  # type: ignore[arg-type]
     assert (await moves.migrate(VM, "10.0.0.2", WISH, PLAINLY)).progress == 1.0
 
 
@@ -289,13 +316,13 @@ async def test_libvirtd_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> N
 
     stage = Stage(Actor(RUNNING, vanish))
     with pytest.raises(HypervisorGone):
-        await Moves(stage, Route()).migrate(VM, "10.0.0.2", WISH, PLAINLY)  # type: ignore[arg-type]
+        await Moves(stage, BY_SSH).migrate(VM, "10.0.0.2", WISH, PLAINLY)  # type: ignore[arg-type]
 
 
 async def test_cancel_of_none_is_no_error() -> None:
     for scene in (None, RUNNING, CRASHED):
         actor = Actor(scene, leave)
-        await Moves(Stage(actor), Route()).cancel(VM)  # type: ignore[arg-type]
+        await Moves(Stage(actor), BY_SSH).cancel(VM)  # type: ignore[arg-type]
         assert actor.aborted == 0
 
 
@@ -304,7 +331,7 @@ async def test_the_job_event_brings_the_downtime() -> None:
         moves.job_ended(domain_uuid(VM), {"downtime": 51, "time_elapsed": 2000})
         leave(actor)
 
-    moves = Moves(Stage(Actor(RUNNING, leave_with_figures)), Route())  # type: ignore[arg-type]
+    moves = Moves(Stage(Actor(RUNNING, leave_with_figures)), BY_SSH)  # type: ignore[arg-type]
     done = await moves.migrate(VM, "10.0.0.2", WISH, PLAINLY)
     assert (done.progress, done.figures.downtime_ms, done.figures.total_s) == (1.0, 51.0, 2.0)
 
@@ -312,12 +339,90 @@ async def test_the_job_event_brings_the_downtime() -> None:
 async def test_one_that_is_to_be_followed_is_never_begun() -> None:
     actor = Actor(RUNNING, leave)
     with pytest.raises(MigrationFailed):
-        await Moves(Stage(actor), Route()).migrate(VM, "10.0.0.2", WISH, PLAINLY, begun=True)  # type: ignore[arg-type]
+        await Moves(Stage(actor), BY_SSH).migrate(VM, "10.0.0.2", WISH, PLAINLY, begun=True)  # type: ignore[arg-type]
     assert actor.sent == 0
 
 
-async def test_post_copy_that_broke_is_a_lost_guest() -> None:
-    broken = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
-    actor = Actor(RUNNING, lambda actor: setattr(actor, "scene", broken))
+BROKEN = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
+
+
+def break_off(actor: Actor) -> None:
+    """In post-copy; what is tried then is refused until `actor.after` says otherwise."""
+    actor.scene, actor.after = BROKEN, refuse
+    refuse(actor)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moving, "SEND_AGAIN_S", 0.01)
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_post_copy_that_broke_goes_on_when_the_link_is_back() -> None:
+    actor = Actor(RUNNING, break_off)
+    moves = Moves(Stage(actor), BY_SSH)  # type: ignore[arg-type]
+    goes = asyncio.create_task(moves.migrate(VM, "10.0.0.2", WISH, POST_COPY))
+    while actor.sent < 3:
+        await asyncio.sleep(0.01)
+    actor.after = leave
+    assert (await goes).figures.post_copy
+    assert actor.flags & libvirt.VIR_MIGRATE_POSTCOPY_RESUME and actor.flags & libvirt.VIR_MIGRATE_POSTCOPY
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_post_copy_that_broke_and_is_cancelled_is_a_lost_guest() -> None:
+    actor = Actor(RUNNING, break_off)
+    moves = Moves(Stage(actor), BY_SSH)  # type: ignore[arg-type]
+    goes = asyncio.create_task(moves.migrate(VM, "10.0.0.2", WISH, POST_COPY))
+    while actor.sent < 3:
+        await asyncio.sleep(0.01)
+    await asyncio.wait_for(asyncio.gather(moves.cancel(VM), return_exceptions=True), 10)
     with pytest.raises(MigrationLost):
-        await Moves(Stage(actor), Route()).migrate(VM, "10.0.0.2", WISH, PLAINLY)  # type: ignore[arg-type]
+        await goes
+
+
+async def test_post_copy_whose_target_has_nothing_left_is_a_lost_guest() -> None:
+    def nothing_there(actor: Actor) -> None:
+        actor.scene, actor.after = BROKEN, not_there
+        refuse(actor)
+
+    def not_there(_: Actor) -> None:
+        raise refusal(libvirt.VIR_ERR_NO_DOMAIN)
+
+    actor = Actor(RUNNING, nothing_there)
+    with pytest.raises(MigrationLost):
+        await Moves(Stage(actor), BY_SSH).migrate(VM, "10.0.0.2", WISH, POST_COPY)  # type: ignore[arg-type]
+    assert actor.sent == 2
+
+
+class Stuck(Stage):
+    """The call that sends it never returns, and half of it is at the target by then."""
+
+    async def call(self, lane: str, what: str, work: Callable[[object], T], **more: object) -> T:
+        if "job" in lane and self.actor.sent:
+            await asyncio.Event().wait()
+        if more.get("pool") is not Pool.MOVE:
+            return await super().call(lane, what, work)
+        self.actor.scene, self.actor.sent = BROKEN, self.actor.sent + 1
+        async with asyncio.timeout(more["timeout_s"]):  # type: ignore[arg-type]
+            await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_one_that_broke_is_given_up_whatever_libvirt_does_not_answer() -> None:
+    moves = Moves(Stuck(Actor(RUNNING, leave)), BY_SSH)  # type: ignore[arg-type]
+    moved = asyncio.create_task(moves.migrate(VM, "10.0.0.2", WISH, POST_COPY))
+    await asyncio.sleep(0.01)
+    assert not moved.done()
+    await moves.cancel(VM)
+    with pytest.raises(MigrationLost):
+        await asyncio.wait_for(moved, 1.0)
+
+
+async def test_its_half_is_not_destroyed_before_the_call_has_returned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(moving, "LET_GO_S_MAX", 0.01)
+    await Moves(Stuck(Actor(RUNNING, leave)), BY_SSH).let_go(VM)  # type: ignore[arg-type]
+    with pytest.raises(TimeoutError):
+        await Moves(Stuck(Actor(BROKEN, leave)), BY_SSH).let_go(VM)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import pytest
 
 from corral.clock import SystemClock
 from corral.hypervisor.interface import DomainWish, HypervisorFailed
-from corral.hypervisor.libvirt import domains, mdevs
+from corral.hypervisor.libvirt import domains, mdevs, migration
 from corral.hypervisor.libvirt.domain_xml import build_domain_xml
 from corral.hypervisor.libvirt.driver import LibvirtHypervisor
 from corral.hypervisor.libvirt.host_profile import HostProfile
@@ -72,6 +72,7 @@ def libvirtd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Libvirtd:
     monkeypatch.setattr(domains, "definition", lambda c, uuid: XML)
     monkeypatch.setattr(domains, "start", lambda c, uuid: c.start())
     monkeypatch.setattr(domains, "destroy", lambda c, uuid: c.stop())
+    monkeypatch.setattr(migration, "is_broken", lambda c, uuid: False)
     monkeypatch.setattr(domains, "running_documents", lambda c: [XML] if c.running else [])
     return Libvirtd(Kernel(tmp_path))
 
@@ -80,6 +81,7 @@ def libvirtd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Libvirtd:
 def driver(libvirtd: Libvirtd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LibvirtHypervisor:
     made = LibvirtHypervisor("test:///default", SystemClock(), root=tmp_path)
     monkeypatch.setattr(made, "_connection", libvirtd)
+    monkeypatch.setattr(made._moves, "_connection", libvirtd)
     return made
 
 
