@@ -1,8 +1,8 @@
 """A host in which KVM works: a guest in software emulation whose CPU has SVM, on this machine's own file system.
 
 Nothing is installed in it: it sees all files of this machine through virtiofs, read-only, and writes into its memory. So it
-has this machine's programs, and the kernel of Debian with all of its modules: KVM, and VLANs, which the kernel of a test
-machine may lack.
+has this machine's programs, and the kernel of Debian with all of its modules: KVM, VLANs, USB and VFIO, which the kernel of
+a test machine may lack. It has an IOMMU, so that devices given to it can be handed on to a guest.
 """
 
 import os
@@ -10,7 +10,7 @@ import re
 import select
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -18,7 +18,7 @@ from typing import Final, Self
 from corral.lab.guest import contents, cpio
 
 VIRTIOFSD: Final = "/usr/lib/qemu/virtiofsd"
-MEMORY_MIB: Final = 1792
+MEMORY_MIB: Final = 2560  # its files are in memory too; with too little it reads its programs again and again
 MODULES: Final = (
     "virtio_pci",
     "virtiofs",
@@ -43,19 +43,22 @@ mkdir -p /dev/pts /dev/shm; mount -t devpts devpts /dev/pts; mount -t tmpfs tmpf
 mount -t tmpfs tmpfs /run; mkdir -p /run/lock /run/netns
 mount -t cgroup2 cgroup /sys/fs/cgroup
 hostname kvm1; ip link set lo up
-for module in kvm-amd tun bridge virtio_net virtio_rng; do modprobe $module; done
+modprobe -a kvm-amd tun bridge virtio_net virtio_rng vfio-pci nvme xhci_pci usb_storage sd_mod
 stty -echo -onlcr
 export PS1= PS2=
 echo up-and-ready
-exec sh
+sh  # a child: process 1 waits for it, and for each process that has lost its parent
 """
 
 
 class KvmHost:
-    """Booted when the block is entered, gone when it is left. `run()` is a root shell on its console."""
+    """Booted when the block is entered, gone when it is left. `run()` is a root shell on its console.
 
-    def __init__(self, directory: Path, *, tap: str = "") -> None:
-        self._directory, self._tap, self._said = directory, tap, b""
+    devices  more of them, as QEMU's own options
+    """
+
+    def __init__(self, directory: Path, *, tap: str = "", devices: Sequence[str] = ()) -> None:
+        self._directory, self._tap, self._devices, self._said = directory, tap, devices, b""
         self._socket = directory / "files"
         self._number = 0
 
@@ -128,19 +131,22 @@ class KvmHost:
         return [
             "nice", "-n", "-5",  # the trial of KVM in it has 5 s, whatever else runs on this machine
             "qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=256", "-machine", "q35,memory-backend=m",
-            "-cpu", "qemu64,+svm,+npt", "-smp", "2", "-m", str(MEMORY_MIB),
+            "-cpu", "qemu64,+svm,+npt", "-m", str(MEMORY_MIB),
+            "-smp", "1",  # of two, one that ran a guest was seen to answer the other's interrupts no more: a soft lockup
             "-object", f"memory-backend-memfd,id=m,size={MEMORY_MIB}M,share=on",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
-            "-kernel", str(contents.newest_kernel()), "-initrd", str(self._directory / "initrd"),
-            "-append", "console=ttyS0 quiet mitigations=off tsc=reliable no_timer_check random.trust_cpu=on nokaslr",
+            "-kernel", str(contents.newest_kernel(small=False)), "-initrd", str(self._directory / "initrd"),
+            "-append", "console=ttyS0 quiet mitigations=off tsc=reliable no_timer_check random.trust_cpu=on nokaslr "
+            "intel_iommu=on iommu=pt",
+            "-device", "intel-iommu,intremap=on,caching-mode=on",
             "-chardev", f"socket,id=f,path={self._socket}", "-device", "vhost-user-fs-pci,chardev=f,tag=host,queue-size=1024",
-            *(nic if self._tap else []),
+            *(nic if self._tap else []), *self._devices,
         ]  # fmt: skip
 
 
 def initrd() -> bytes:
     """The first file system: as much as it takes to reach the real one."""
-    release = contents.newest_kernel().name.removeprefix("vmlinuz-")
+    release = contents.newest_kernel(small=False).name.removeprefix("vmlinuz-")
     paths = module_files(release)
     entries = {d: cpio.directory() for d in ("bin", "proc", "dev", "lower", "upper", "root")}
     entries |= {"bin/busybox": cpio.file(Path("/bin/busybox").read_bytes(), 0o755)}

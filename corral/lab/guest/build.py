@@ -11,12 +11,13 @@ from corral.lab.guest.contents import Contents, GuestImageFailed, gather
 __all__ = ["GuestImageFailed", "build", "digest"]
 
 
-def build(path: Path) -> Path:
+def build(path: Path, kernel: Path | None = None, more: tuple[str, ...] = ()) -> Path:
     """Make the image at `path`, unless the one there is of the same inputs. Takes about 2 s.
 
+    kernel  another one than the small one; more: modules that it loads as well
     raises  GuestImageFailed: a package is missing, or a step failed
     """
-    contents = gather()
+    contents = gather(kernel, more)
     wanted, note = digest(contents), path.with_name(path.name + ".inputs")
     if path.exists() and note.exists() and note.read_text() == wanted:
         return path

@@ -81,9 +81,13 @@ class Contents(Struct, frozen=True, kw_only=True):
     entries: dict[str, cpio.Entry]
 
 
-def gather() -> Contents:
-    """Everything that goes into the image. raises GuestImageFailed: a package is missing"""
-    kernel = newest_kernel()
+def gather(kernel: Path | None = None, more: tuple[str, ...] = ()) -> Contents:
+    """Everything that goes into the image.
+
+    kernel  another one than the small one; more: modules that it loads as well
+    raises  GuestImageFailed: a package is missing
+    """
+    kernel = kernel or newest_kernel()
     release = kernel.name.removeprefix("vmlinuz-")
     entries = {path: cpio.directory() for path in DIRECTORIES}
     entries |= {
@@ -98,7 +102,7 @@ def gather() -> Contents:
     }
     for place, (path, package) in PROGRAMS.items():
         entries |= {place: cpio.file(read(path, package), 0o755)} | libraries(path)
-    return Contents(kernel=kernel.read_bytes(), entries=applets() | entries | modules(release))
+    return Contents(kernel=kernel.read_bytes(), entries=applets() | entries | modules(release, more))
 
 
 def read(path: str | Path, package: str) -> bytes:
@@ -126,23 +130,25 @@ def run(*words: str, package: str) -> str:
     return done.stdout
 
 
-def newest_kernel() -> Path:
-    """Of those with modules; the small cloud kernel before others."""
+def newest_kernel(*, small: bool = True) -> Path:
+    """Of those with modules; the small cloud kernel before others, or after them."""
     kernels = [
         k for k in Path("/boot").glob("vmlinuz-*") if modules_of(k.name.removeprefix("vmlinuz-")).is_dir()
     ]
     if not kernels:
         raise GuestImageFailed("there is no kernel in /boot", hint="apt-get install linux-image-cloud-amd64")
-    return max(kernels, key=lambda k: ("cloud" in k.name, [int(n) for n in re.findall(r"\d+", k.name)]))
+    return max(
+        kernels, key=lambda k: (("cloud" in k.name) == small, [int(n) for n in re.findall(r"\d+", k.name)])
+    )
 
 
 def modules_of(release: str) -> Path:
     return Path("/lib/modules", release)
 
 
-def modules(release: str) -> dict[str, cpio.Entry]:
+def modules(release: str, more: tuple[str, ...] = ()) -> dict[str, cpio.Entry]:
     """Modules, and the two lists of them in the order in which they can be loaded."""
-    first = _ordered(release, FIRST)
+    first = _ordered(release, FIRST + more)
     then = [path for path in _ordered(release, THEN) if path not in first]
     entries = {f"lib/modules/{path.name}": cpio.file(path.read_bytes()) for path in [*first, *then]}
     for name, paths in (("first", first), ("then", then)):
