@@ -68,6 +68,17 @@ describe("keepFresh", () => {
       .filter(query => query.state.isInvalidated)
     expect(stale.map(query => query.queryKey[1])).toEqual(["VM"])
   })
+  it("writes a change into a page's resource that was on its way when it came", async () => {
+    const reads = (found: Rows["items"][number]) =>
+      client.fetchQuery({ queryKey: ["one", "VM", "a"], queryFn: () => Promise.resolve(found), staleTime: 0 })
+    tell(put("a", 7, "new"))
+    await reads(row("a", 5))
+    await settled()
+    expect(client.getQueryData<Rows["items"][number]>(["one", "VM", "a"])?.name).toBe("new")
+    await reads(row("a", 9, "newest"))
+    await settled()
+    expect(client.getQueryData<Rows["items"][number]>(["one", "VM", "a"])?.name).toBe("newest")
+  })
   it("tells who was told that there is no such thing", async () => {
     const again = vi.spyOn(client, "invalidateQueries")
     tell(put("vm-1", 8, "late"))

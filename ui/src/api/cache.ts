@@ -164,9 +164,19 @@ export function keepFresh(client: QueryClient = queries): () => void {
     }
     readAgainSoon()
   }
+  /** What was read may be older than a change that came while it was on its way. */
+  const overtake = (kind: Kind, key: string, read: Resource | undefined) => {
+    const last = recent
+      .get(kind)
+      ?.filter(change => change.resource.id === read?.id)
+      .at(-1)
+    if (!read || !last || (last.resource.revision ?? 0) <= (read.revision ?? 0)) return
+    queueMicrotask(() => writeOne(client, kind, last, [key]))
+  }
   const stopReading = client.getQueryCache().subscribe(event => {
     if (event.type !== "updated" || event.action.type !== "success" || event.action.manual) return
-    const [what, kind] = event.query.queryKey as [string, Kind]
+    const [what, kind, key] = event.query.queryKey as [string, Kind, string]
+    if (what === "one") return overtake(kind, key, event.query.state.data as Resource | undefined)
     const rows = event.query.state.data as Rows | undefined
     if ((what !== "window" && what !== "all") || !rows) return
     const missed = (recent.get(kind) ?? []).filter(change => (change.resource.revision ?? 0) > rows.revision)
@@ -206,9 +216,13 @@ function comesOrGoes(rows: Rows, latest: ReadonlyMap<string, Change>): boolean {
   return false
 }
 
-function writeOne(client: QueryClient, kind: Kind, change: Change): void {
-  const { id, name } = change.resource
-  for (const key of [id, name]) {
+function writeOne(
+  client: QueryClient,
+  kind: Kind,
+  change: Change,
+  keys: readonly string[] = [change.resource.id, change.resource.name],
+): void {
+  for (const key of keys) {
     const old = client.getQueryData<Resource>(["one", kind, key])
     if (!old) {
       // who asked for it was told that it does not exist
