@@ -113,11 +113,10 @@ def writer(world: World) -> Iterator[str]:
 
 
 @pytest.fixture
-def busy(world: World, writer: str) -> Iterator[str]:
+def busy(world: World, writer: str) -> str:
     """A VM that writes faster than its migrations may send."""
     shell(world, writer, f"write-memory {WRITES_MIB_S} & echo writes-$((1+1))", until="writes-2")
-    yield writer
-    shell(world, writer, "write-memory 0; echo alive-$((1+1))", until="alive-2")
+    return writer
 
 
 def test_one_that_does_not_converge_is_cancelled_then_ends_by_post_copy(world: World, busy: str) -> None:
@@ -138,6 +137,7 @@ def test_one_that_does_not_converge_is_cancelled_then_ends_by_post_copy(world: W
     moved = world.wait(world.client.vms.migrate(busy), timeout_s=120)
     assert "post-copy" in str(moved.status.result["method"])
     assert world.runs_on(busy) == [world.node_of(busy)] != [source]
+    shell(world, busy, "write-memory 0; echo alive-$((1+1))", until="alive-2")
 
 
 @pytest.mark.timeout(200)
