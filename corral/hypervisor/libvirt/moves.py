@@ -40,7 +40,7 @@ T = TypeVar("T")
 Ended = tuple[Ending, HypervisorFailed | None]  # and what libvirt said against it
 log = logging.getLogger("corral.hypervisor.libvirt")
 
-FIGURES_S_MAX: Final = 1.0  # after a migration, for the event with its downtime
+FIGURES_S_MAX: Final = 3.0  # after a migration, for the event with its downtime, on a busy host too
 LOOK_AGAIN_S: Final = 0.1
 BACK_S_MAX: Final = 60.0  # for libvirtd to come back when it went away during a migration
 WATCH_S: Final = 0.25  # between looks at a migration that may have to be switched to post-copy or given up
