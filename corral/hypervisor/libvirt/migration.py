@@ -1,11 +1,11 @@
 """Migration: libvirt's live migration, and what its figures mean.
 
-In this room   Route (how to reach the other host), flags and parameters, reading of job figures; no waiting
+In this room   Route (how to reach the other host), whether it can be reached, flags and parameters, reading of job figures
 Comes in       MigrationHow; libvirt's job figures: a dict by VIR_DOMAIN_JOB_* names, bytes and milliseconds
 Goes out       MigrationProgress; Ending: what the domain here shows about how it ended
 Always true    whether it succeeded follows from the domain, not from what the call returned: libvirt removes the
                domain here only once it runs there
-Next door      driver.py carries it out
+Next door      moves.py waits, and decides
 Start here     send()
 """
 

@@ -16,6 +16,7 @@ from corral.hypervisor.interface import (  # noqa: E402
     MigrationCancelled,
     MigrationFailed,
     MigrationLost,
+    MigrationProgress,
 )
 from corral.hypervisor.libvirt import migration  # noqa: E402
 from corral.hypervisor.libvirt import moves as moving  # noqa: E402
@@ -352,6 +353,14 @@ def break_off(actor: Actor) -> None:
     refuse(actor)
 
 
+async def broken_off(moves: Moves, actor: Actor) -> "asyncio.Task[MigrationProgress]":
+    """A migration whose link broke, and which was tried again and refused."""
+    goes = asyncio.create_task(moves.migrate(VM, "10.0.0.2", WISH, POST_COPY))
+    while actor.sent < 3:
+        await asyncio.sleep(0.01)
+    return goes
+
+
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moving, "SEND_AGAIN_S", 0.01)
@@ -361,9 +370,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_post_copy_that_broke_goes_on_when_the_link_is_back() -> None:
     actor = Actor(RUNNING, break_off)
     moves = Moves(Stage(actor), BY_SSH)  # type: ignore[arg-type]
-    goes = asyncio.create_task(moves.migrate(VM, "10.0.0.2", WISH, POST_COPY))
-    while actor.sent < 3:
-        await asyncio.sleep(0.01)
+    goes = await broken_off(moves, actor)
     actor.after = leave
     assert (await goes).figures.post_copy
     assert actor.flags & libvirt.VIR_MIGRATE_POSTCOPY_RESUME and actor.flags & libvirt.VIR_MIGRATE_POSTCOPY
@@ -373,9 +380,7 @@ async def test_post_copy_that_broke_goes_on_when_the_link_is_back() -> None:
 async def test_post_copy_that_broke_and_is_cancelled_is_a_lost_guest() -> None:
     actor = Actor(RUNNING, break_off)
     moves = Moves(Stage(actor), BY_SSH)  # type: ignore[arg-type]
-    goes = asyncio.create_task(moves.migrate(VM, "10.0.0.2", WISH, POST_COPY))
-    while actor.sent < 3:
-        await asyncio.sleep(0.01)
+    goes = await broken_off(moves, actor)
     await asyncio.wait_for(asyncio.gather(moves.cancel(VM), return_exceptions=True), 10)
     with pytest.raises(MigrationLost):
         await goes
