@@ -104,6 +104,17 @@ def test_memory_and_disks_go_by_tls(world: World, local: str) -> None:
         world.lab.run(target, "nft", "delete table inet plain")
 
 
+def test_memory_goes_by_several_connections_and_as_differences(world: World) -> None:
+    world.make_up("ways")
+    for policy, word in (({"parallel": 2}, "2 connections"), ({"compress": True, "parallel": 1}, "compress")):
+        world.wait(world.client.vms.update("ways", migration_policy=policy))
+        target = other(world, "ways")
+        moved = world.wait(world.client.vms.migrate("ways", target))
+        assert word in str(moved.status.result["method"])
+        assert world.runs_on("ways") == [world.node_of("ways")] == [target]
+    world.remove("ways")
+
+
 @pytest.fixture(scope="module")
 def writer(world: World) -> Iterator[str]:
     policy = {"bandwidth_bytes_s": LINK, "auto_converge": False, "downtime_ms_max": 5}
